@@ -1,0 +1,1 @@
+"""The lowest room: records, settings, the store, readers, photos, ingest, templates, jobs."""

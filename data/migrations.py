@@ -1,0 +1,98 @@
+"""The schema, as numbered steps that are only ever appended. `migrate` runs those a site does not have yet.
+
+JSON columns hold what varies by template or by site; everything a query filters on has a column of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MIGRATIONS: list[str] = [
+    """
+    CREATE TABLE images (
+        image_id VARCHAR PRIMARY KEY, uri VARCHAR NOT NULL, root INTEGER NOT NULL,
+        width INTEGER NOT NULL, height INTEGER NOT NULL, taken_at TIMESTAMP,
+        dhash VARCHAR, group_id VARCHAR NOT NULL, split VARCHAR NOT NULL, added_at TIMESTAMP NOT NULL);
+    CREATE TABLE pairs (
+        pair_id VARCHAR PRIMARY KEY, image_id VARCHAR NOT NULL, caption VARCHAR NOT NULL, caption_id VARCHAR NOT NULL,
+        language VARCHAR NOT NULL, origin VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        slots JSON, extra JSON NOT NULL, added_at TIMESTAMP NOT NULL);
+    CREATE TABLE rejects (
+        source VARCHAR NOT NULL, item VARCHAR NOT NULL, reason VARCHAR NOT NULL, detail VARCHAR NOT NULL,
+        rejected_at TIMESTAMP NOT NULL, PRIMARY KEY (source, item, reason));
+    CREATE TABLE dense_labels (
+        image_id VARCHAR NOT NULL, kind VARCHAR NOT NULL, path VARCHAR NOT NULL, meta JSON NOT NULL,
+        added_at TIMESTAMP NOT NULL, PRIMARY KEY (image_id, kind));
+    CREATE TABLE scores (
+        pair_id VARCHAR NOT NULL, encoder VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, cosine DOUBLE,
+        signals JSON NOT NULL, risk DOUBLE NOT NULL, reasons JSON NOT NULL, scored_at TIMESTAMP NOT NULL,
+        PRIMARY KEY (pair_id, encoder));
+    CREATE TABLE annotators (
+        name VARCHAR PRIMARY KEY, simulated BOOLEAN NOT NULL, ls_user_id INTEGER, added_at TIMESTAMP NOT NULL);
+    CREATE TABLE leases (pair_id VARCHAR PRIMARY KEY, annotator VARCHAR NOT NULL, expires_at TIMESTAMP NOT NULL);
+    CREATE TABLE form_drafts (
+        pair_id VARCHAR NOT NULL, annotator VARCHAR NOT NULL, slots JSON NOT NULL, active_seconds DOUBLE NOT NULL,
+        updated_at TIMESTAMP NOT NULL, PRIMARY KEY (pair_id, annotator));
+    CREATE TABLE tasks (
+        pair_id VARCHAR NOT NULL, ls_project_id INTEGER NOT NULL, ls_task_id INTEGER NOT NULL,
+        template VARCHAR NOT NULL, pushed_at TIMESTAMP NOT NULL, PRIMARY KEY (ls_project_id, pair_id));
+    CREATE TABLE corrections (
+        correction_id VARCHAR PRIMARY KEY, old_pair_id VARCHAR NOT NULL, new_pair_ids JSON NOT NULL,
+        verdict VARCHAR NOT NULL, template VARCHAR, template_version INTEGER, slots JSON NOT NULL,
+        reason VARCHAR NOT NULL, annotator VARCHAR NOT NULL, simulated BOOLEAN NOT NULL,
+        active_seconds DOUBLE NOT NULL, lead_time DOUBLE, source VARCHAR NOT NULL, draft JSON,
+        ls_task_id INTEGER, ls_annotation_id INTEGER, ls_updated_at VARCHAR,
+        supersedes VARCHAR, state VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL);
+    CREATE TABLE outbox (
+        correction_id VARCHAR NOT NULL, action VARCHAR NOT NULL, attempts INTEGER NOT NULL, last_error VARCHAR,
+        queued_at TIMESTAMP NOT NULL, done_at TIMESTAMP, PRIMARY KEY (correction_id, action));
+    CREATE TABLE labels (
+        pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL, needs_correction BOOLEAN NOT NULL,
+        source VARCHAR NOT NULL, inclusion_probability DOUBLE, labelled_at TIMESTAMP NOT NULL,
+        PRIMARY KEY (pair_id, correction_id));
+    CREATE TABLE audits (
+        pair_id VARCHAR PRIMARY KEY, draw VARCHAR NOT NULL, stratum VARCHAR NOT NULL,
+        inclusion_probability DOUBLE NOT NULL, drawn_at TIMESTAMP NOT NULL);
+    CREATE TABLE runs (
+        run_id VARCHAR PRIMARY KEY, kind VARCHAR NOT NULL, state VARCHAR NOT NULL, snapshot_id VARCHAR,
+        base_encoder VARCHAR NOT NULL, config JSON NOT NULL, error VARCHAR, seconds DOUBLE,
+        created_at TIMESTAMP NOT NULL, finished_at TIMESTAMP);
+    CREATE TABLE metrics (
+        run_id VARCHAR NOT NULL, arm VARCHAR NOT NULL, seed INTEGER NOT NULL, task VARCHAR NOT NULL,
+        metric VARCHAR NOT NULL, value DOUBLE NOT NULL, unit VARCHAR NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (run_id, arm, seed, task, metric));
+    CREATE TABLE effects (
+        run_id VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL, arm VARCHAR NOT NULL,
+        versus VARCHAR NOT NULL, value DOUBLE NOT NULL, low DOUBLE NOT NULL, high DOUBLE NOT NULL,
+        unit VARCHAR NOT NULL, higher_is_better BOOLEAN NOT NULL, n INTEGER NOT NULL, seeds INTEGER NOT NULL,
+        PRIMARY KEY (run_id, task, metric, arm, versus));
+    CREATE TABLE models (
+        model_id VARCHAR PRIMARY KEY, run_id VARCHAR NOT NULL, arm VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        encoder VARCHAR NOT NULL, base_encoder VARCHAR NOT NULL, meta JSON NOT NULL, created_at TIMESTAMP NOT NULL,
+        promoted_at TIMESTAMP, retired_at TIMESTAMP);
+    CREATE TABLE jobs (
+        job_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, arguments JSON NOT NULL, state VARCHAR NOT NULL,
+        requested_by VARCHAR NOT NULL, done BIGINT NOT NULL, total BIGINT, message VARCHAR NOT NULL,
+        attempts INTEGER NOT NULL, pid INTEGER, result JSON, error VARCHAR, cancel_requested BOOLEAN NOT NULL,
+        queued_at TIMESTAMP NOT NULL, started_at TIMESTAMP, heartbeat_at TIMESTAMP, finished_at TIMESTAMP);
+    CREATE TABLE events (
+        occurred_at TIMESTAMP NOT NULL, actor VARCHAR NOT NULL, what VARCHAR NOT NULL, detail JSON NOT NULL);
+    CREATE TABLE state (key VARCHAR PRIMARY KEY, value JSON NOT NULL);
+    """,
+]
+
+
+def migrate(connection: Any) -> None:
+    """Bring an open read-write DuckDB connection up to the newest schema, one transaction a step."""
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    done = row[0] or 0
+    for version, step in enumerate(MIGRATIONS[done:], start=done + 1):
+        connection.execute("BEGIN")
+        try:
+            connection.execute(step)
+            connection.execute("INSERT INTO schema_version VALUES (?)", [version])
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")

@@ -1,0 +1,71 @@
+"""Copies of photos for display: rotated, metadata (GPS) removed, at most 1,600 px. All that a browser ever gets.
+
+Addresses are signed and expire: the photo routes stand outside the web framework's sign-in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import time
+from pathlib import Path
+
+from data.errors import GenbaError
+from data.site import Site
+
+MAX_SIDE = 1600
+VALID_SECONDS = 12 * 3600
+
+
+def served_name(image_id: str) -> str:
+    """File name of the copy under SITE/served: two-letter folders keep folders small at 100,000 photos."""
+    return f"{image_id[:2]}/{image_id}.jpg"
+
+
+def served_copy(site: Site, image_id: str) -> Path:
+    """Path of the copy, made on first use (atomically). Raises GenbaError for an unknown or unreadable photo."""
+    if not re.fullmatch(r"[0-9a-f]{64}", image_id):
+        raise GenbaError(f"{image_id!r} is not the id of a photo.")
+    path = site.folder("served") / served_name(image_id)
+    if path.exists():
+        return path
+    with site.connect() as db:
+        row = db.one("SELECT root, uri FROM images WHERE image_id = ?", [image_id])
+    if row is None:
+        raise GenbaError(f"No photo {image_id}.", next=f"genba doctor {site.root}")
+    from data.photos import open_photo
+
+    photo = open_photo(site.photo_path(row["root"], row["uri"]), max_side=MAX_SIDE)
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    photo.save(temporary, format="JPEG", quality=88)
+    os.replace(temporary, path)
+    return path
+
+
+def photo_address(site: Site, image_id: str, at: float | None = None) -> str:
+    """Signed address of a photo, valid for 12 to 24 hours.
+
+    The expiry is rounded up to a whole period, so that the same photo keeps one address for a while and caches work.
+    """
+    expires = (int((at or time.time()) // VALID_SECONDS) + 2) * VALID_SECONDS
+    return f"/photos/{image_id}.jpg?e={expires}&s={_signature(site, image_id, expires)}"
+
+
+def is_valid(site: Site, image_id: str, expires: str, signature: str, at: float | None = None) -> bool:
+    """Whether a photo's address was signed by this site and has not expired."""
+    if (
+        not expires.isascii()
+        or not expires.isdigit()
+        or len(expires) > 12
+        or int(expires) < (at or time.time())
+    ):
+        return False
+    return hmac.compare_digest(_signature(site, image_id, int(expires)).encode(), signature.encode())
+
+
+def _signature(site: Site, image_id: str, expires: int) -> str:
+    key = bytes.fromhex(site.secret("photos"))
+    return hmac.new(key, f"{image_id}:{expires}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,186 @@
+"""genba.toml: everything a person may set, validated; an unknown key is an error that names the nearest known one.
+
+Written once by `genba init` (with comments), read by every verb through `Site`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.errors import GenbaError, nearest
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSection(Section):
+    name: str = Field(min_length=1, description="shown at the top of every page")
+    languages: list[Literal["ja", "en"]] = Field(
+        ["ja", "en"], min_length=1, description="the first is the default"
+    )
+    template: str = Field(description="a shipped pack or a YAML file: see `genba templates`")
+    encoder: str = Field(description="the base encoder: see `genba encoders`")
+    demo: bool = Field(False, description="true only for the site that `genba demo` makes")
+
+
+class PhotosSection(Section):
+    roots: list[str] = Field(
+        min_length=1, description="folders that may be read; nothing outside is ever served"
+    )
+    max_megapixels: float = Field(200.0, gt=0, description="a larger photo goes to the rejects")
+    group_by: str = Field(
+        "", description="extra column whose equal values never cross the split, e.g. a work order"
+    )
+
+
+class WebSection(Section):
+    host: str = Field("127.0.0.1", description="another than loopback needs sign_in = 'oidc'")
+    port: int = Field(8501, ge=1, le=65535)
+    sign_in: Literal["none", "oidc"] = Field(
+        "none", description="'oidc' reads SITE/.streamlit/secrets.toml [auth]"
+    )
+
+
+class LabelStudioSection(Section):
+    mode: Literal["embedded", "server"] = "embedded"
+    port: int = Field(8502, ge=1, le=65535, description="of the embedded server, on loopback")
+    url: str = Field(
+        "", description="your own server; its token in the environment variable GENBA_LABEL_STUDIO_TOKEN"
+    )
+    push_top: int = Field(100, ge=1, description="how much of the queue a sync keeps in Label Studio")
+
+    @model_validator(mode="after")
+    def _server_has_url(self) -> LabelStudioSection:
+        if self.mode == "server" and not self.url:
+            raise ValueError("label_studio.mode is 'server' but label_studio.url is empty")
+        return self
+
+
+class CostSection(Section):
+    wage_jpy_per_hour: float = Field(2500.0, ge=0, description="a default until you confirm it")
+    compute_jpy_per_hour: float = Field(100.0, ge=0, description="a default until you confirm it")
+
+
+class RetrainSection(Section):
+    arms: list[str] = Field(["original", "corrected"], min_length=1)
+    seeds: int = Field(3, ge=1, le=20)
+    steps: int = Field(80, ge=1)
+    batch: int = Field(128, ge=2)
+    learning_rate: float = Field(1e-5, gt=0)
+    after_corrections: int = Field(
+        0, ge=0, description="start by itself after so many new corrections; 0 = never"
+    )
+    schedule: str = Field("", description="a cron line, e.g. '0 3 * * 6'; empty = never")
+
+
+class Settings(Section):
+    site: SiteSection
+    photos: PhotosSection
+    web: WebSection = WebSection()
+    label_studio: LabelStudioSection = LabelStudioSection()
+    cost: CostSection = CostSection()
+    retrain: RetrainSection = RetrainSection()
+
+    @model_validator(mode="after")
+    def _loopback_or_sign_in(self) -> Settings:
+        if self.web.sign_in == "none" and not is_loopback(self.web.host):
+            raise ValueError(
+                f"web.host is {self.web.host!r}, which others can reach, but web.sign_in is 'none': "
+                "set web.host = '127.0.0.1' or configure web.sign_in = 'oidc'"
+            )
+        if self.web.port == self.label_studio.port and self.label_studio.mode == "embedded":
+            raise ValueError(f"web.port and label_studio.port are both {self.web.port}")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost, 127.0.0.0/8 and ::1."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate genba.toml. Raises GenbaError that names the file, the key, the value and the choices."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GenbaError(
+            f"{path.parent} is not a Genba site: it has no {path.name}.", next="genba init SITE --photos DIR"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GenbaError(f"{path} cannot be read: {error}.", next=f"mend the line in {path}") from None
+    return settings_from(raw, str(path))
+
+
+def settings_from(raw: dict[str, Any], where: str) -> Settings:
+    """Validate a parsed file. `where` stands in the message."""
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = _known_keys(first["loc"][:-1])
+        if first["type"] == "extra_forbidden":
+            guess = nearest(str(first["loc"][-1]), known)
+            hint = f" Did you mean '{guess}'?" if guess else ""
+            raise GenbaError(
+                f"{where}: unknown key '{key}'.{hint}", choices=known, next=f"edit {where}"
+            ) from None
+        if first["type"] == "missing":
+            raise GenbaError(f"{where}: the key '{key}' is missing.", next=f"add it to {where}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if first["loc"] == () else f" = {first['input']!r}"
+        raise GenbaError(f"{where}: {key}{value}: {message}.", next=f"edit {where}") from None
+
+
+def _known_keys(section: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in section:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return sorted(model.model_fields)
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Write genba.toml with each key's description as a comment."""
+    document = tomlkit.document()
+    document.add(
+        tomlkit.comment("Settings of this Genba site. An unknown key is an error, so a typo cannot hide.")
+    )
+    for name in Settings.model_fields:
+        section: Section = getattr(settings, name)
+        table = tomlkit.table()
+        for key, value in section.model_dump().items():
+            table.add(key, value)
+            description = type(section).model_fields[key].description
+            if description:
+                table.value.item(key).comment(description)
+        document.add(tomlkit.nl())
+        document.add(name, table)
+    _replace(path, tomlkit.dumps(document))
+
+
+def set_value(path: Path, section: str, key: str, value: Any) -> None:
+    """Change one value, keep every comment. Validates the whole before it writes."""
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document[section][key] = value  # type: ignore[index]
+    settings_from(document.unwrap(), str(path))
+    _replace(path, tomlkit.dumps(document))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".toml.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
