@@ -85,6 +85,15 @@ class Site:
 
         return load_template(self.settings.site.template, folder=self.root / "templates")
 
+    def encoder_id(self) -> str:
+        """The encoder in use: the promoted model's, else the base encoder of genba.toml.
+
+        A promoted model stands as `local-dir:models/ID`, relative to the site, so that a copied site works.
+        """
+        with self.connect() as db:
+            champion = db.value("SELECT encoder FROM models WHERE state = 'champion'")
+        return str(champion) if champion else self.settings.site.encoder
+
     def secret(self, name: str) -> str:
         """A random hex secret of this site, made on first use, in a file that only its owner can read."""
         path = self.root / f".{name}.secret"
