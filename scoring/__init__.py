@@ -1,1 +1,1 @@
-"""Says of every pair of photo and caption how likely it is to need a person: encoders, vectors, signals, risk, reasons."""
+"""How likely is it that a pair of photo and caption needs a person: encoders, vectors, signals, risk, reasons."""

@@ -1,8 +1,8 @@
 """Lets `import torchvision` work beside a CPU-only torch. Call `ensure_torchvision()` before importing open_clip.
 
-The registry's torchvision wheel links CUDA libraries. Beside a CPU build of torch its C++ operators cannot load, and the
-import then fails with "operator torchvision::nms does not exist", because torchvision describes operators that nobody
-defined. Transforms and timm's towers need none of these operators, so defining their schemas is enough.
+The registry's torchvision wheel links CUDA libraries. Beside a CPU build of torch its C++ operators cannot load, and
+the import then fails with "operator torchvision::nms does not exist", because torchvision describes operators that
+nobody defined. Transforms and timm's towers need none of these operators, so defining their schemas is enough.
 """
 
 from __future__ import annotations
