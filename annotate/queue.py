@@ -49,7 +49,7 @@ def top(
     signal under its own name.
     """
     where, parameters = _filter(language, words)
-    encoder = site.encoder_id()
+    encoder = site.queue_encoder()
     with site.connect() as db:
         rows = db.rows(
             f"SELECT {COLUMNS} {WAITING} {NO_AUDIT} {where} {RANKED} LIMIT $n OFFSET $offset",
@@ -61,7 +61,7 @@ def top(
 def count(site: Site, language: str | None = None, words: str = "") -> int:
     """How many pairs wait in the ranked queue."""
     where, parameters = _filter(language, words)
-    encoder = site.encoder_id()
+    encoder = site.queue_encoder()
     with site.connect() as db:
         return int(
             db.value(f"SELECT count(*) {WAITING} {NO_AUDIT} {where}", {"encoder": encoder, **parameters}) or 0
@@ -70,7 +70,7 @@ def count(site: Site, language: str | None = None, words: str = "") -> int:
 
 def pair(site: Site, pair_id: str) -> dict[str, Any] | None:
     """One pair as a queue row, whether it still waits or not; `audit` says that it is judged blind. None: unknown."""
-    encoder = site.encoder_id()
+    encoder = site.queue_encoder()
     with site.connect() as db:
         row = db.one(
             f"SELECT {COLUMNS}, a.pair_id IS NOT NULL AS audit FROM pairs p JOIN images i ON i.image_id = p.image_id "
@@ -90,7 +90,7 @@ def claim(
     person holds. While audit pairs wait, every `audit_every`-th claim is one of them (its row says `audit` and carries
     no risk, reason or signal). `pair_id` asks for that pair: None comes back when another person holds it.
     """
-    encoder = site.encoder_id()
+    encoder = site.queue_encoder()
     with site.connect() as db:
         db.execute("DELETE FROM leases WHERE expires_at < ?", [now()])
         chosen = _choose(db, annotator, set(skip), encoder, audit_every) if pair_id is None else pair_id

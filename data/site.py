@@ -94,6 +94,15 @@ class Site:
             champion = db.value("SELECT encoder FROM models WHERE state = 'champion'")
         return str(champion) if champion else self.settings.site.encoder
 
+    def queue_encoder(self) -> str:
+        """The encoder whose scores rank the queue: the last one that has scored the whole site.
+
+        After a promotion this is the old one until the new one's scores are there, so that the queue never runs empty.
+        """
+        with self.connect() as db:
+            scored = db.get_state("scored_encoder")
+        return str(scored) if scored else self.settings.site.encoder
+
     def secret(self, name: str) -> str:
         """A random hex secret of this site, made on first use, in a file that only its owner can read."""
         path = self.root / f".{name}.secret"
