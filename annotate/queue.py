@@ -8,10 +8,13 @@ A pair drawn for the blind audit (annotate/audit.py) stands in its own list, wit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from data.errors import GenbaError
 from data.site import Site
 from data.store import Database, now
 
@@ -158,3 +161,33 @@ def _filter(language: str | None, words: str) -> tuple[str, dict[str, Any]]:
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     signals = row.pop("signals") or {}
     return {**row, "reasons": row["reasons"] or [], **signals, "signal_names": list(signals)}
+
+
+def in_words(rows: list[dict[str, Any]], language: str) -> list[dict[str, Any]]:
+    """The rows for people and files: reasons as one line of words, helper columns left out."""
+    from scoring.reasons import words
+
+    hidden = {"signal_names", "image_id"}
+    return [
+        {key: value for key, value in row.items() if key not in hidden}
+        | {"reasons": "; ".join(words(reason, language) for reason in row["reasons"])}
+        for row in rows
+    ]
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows as .csv (UTF-8 with mark, so that spreadsheet programs read Japanese), .jsonl or .parquet."""
+    import pandas
+
+    frame = pandas.DataFrame(rows)
+    frame["extra"] = [json.dumps(row["extra"], ensure_ascii=False) for row in rows]
+    writers = {
+        ".csv": lambda: frame.to_csv(path, index=False, encoding="utf-8-sig"),
+        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda: frame.to_parquet(path, index=False),
+    }
+    if path.suffix not in writers:
+        raise GenbaError(
+            f"The queue cannot be written as '{path.name}'.", choices=writers, next="-o queue.csv"
+        )
+    writers[path.suffix]()

@@ -1,0 +1,427 @@
+"""The command line: every verb opens a site, calls one function of a room, and says what happened.
+
+    genba demo            a complete site on rendered photos, no network
+    genba up SITE         Label Studio + web + worker, Ctrl-C stops all
+    genba --help          all verbs
+
+Exit code 0: done. 1: failed, with what happened, the value, the choices, the next command. 2: wrong use.
+`--json`: one JSON object on stdout; progress and logs always go to stderr.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from data.command_line import Outcome, Verbs, counted, progress_bar, verb
+from data.errors import GenbaError
+from data.jobs import Progress
+from data.site import Site
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="genba")
+def cli() -> None:
+    """Find the photo captions that most need a person, have them corrected, and measure what that bought."""
+
+
+SITE = click.argument("site", type=click.Path(file_okay=False))
+DEVICE = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+)
+
+
+@verb(cli)
+@SITE
+@click.option(
+    "--photos", multiple=True, required=True, type=click.Path(), help="Folder with photos; repeatable."
+)
+@click.option("--template", required=True, help="A pack (see `genba templates`) or a YAML file.")
+@click.option("--encoder", default="", help="See `genba encoders`; default: the multilingual one it names.")
+@click.option(
+    "--languages", default="ja,en", show_default=True, help="Comma-separated; the first is the default."
+)
+@click.option("--name", default=None, help="Shown at the top of every page.")
+def init(
+    site: str, photos: tuple[str, ...], template: str, encoder: str, languages: str, name: str | None
+) -> Outcome:
+    """Make a new site; refuses a folder that is not empty."""
+    from scoring.encoders import DEFAULT_ENCODER, require_known
+
+    from data.site import init_site
+
+    encoder = encoder or DEFAULT_ENCODER
+    require_known(encoder, demo_site=False)
+    made = init_site(site, list(photos), template, encoder, languages=languages.split(","), name=name)
+    return {"site": str(made.root), "encoder": encoder, "template": template}, (
+        f"Site {made.root} with template {template} and encoder {encoder}.\nNext: genba ingest {site} SOURCE"
+    )
+
+
+@verb(cli)
+@SITE
+@click.argument("source", type=click.Path())
+@click.option(
+    "--format", "format_", default=None, help="sidecar, csv, xlsx, jsonl or parquet; default: by name."
+)
+@click.option("--image-column", default=None)
+@click.option("--caption-column", default=None)
+@click.option("--as", "kind", type=click.Choice(["captions", "masks", "depth"]), default="captions")
+def ingest(
+    site: str,
+    source: str,
+    format_: str | None,
+    image_column: str | None,
+    caption_column: str | None,
+    kind: str,
+) -> Outcome:
+    """Read photos and captions (or, with --as, masks and depth maps). Doing it again adds nothing twice."""
+    opened = Site.open(site)
+    with progress_bar("ingest") as progress:
+        if kind == "captions":
+            from data.ingest import ingest as run
+
+            result = dataclasses.asdict(run(opened, source, format_, image_column, caption_column, progress))
+        else:
+            from data.dense_labels import ingest_labels
+
+            result = dataclasses.asdict(ingest_labels(opened, source, kind, progress=progress))
+    return result, f"{counted(result)}\nNext: genba score {site}"
+
+
+@verb(cli)
+@SITE
+@click.argument("photos", type=click.Path())
+@click.option("--old", default=None, help="The root to replace, when the site has several.")
+def relink(site: str, photos: str, old: str | None) -> Outcome:
+    """The photo folder has moved: check that it holds the same photos, then point the site to it."""
+    from data.relink import relink as run
+
+    result = dataclasses.asdict(run(Site.open(site), photos, old))
+    return result, counted(result)
+
+
+@verb(cli)
+@SITE
+@DEVICE
+@click.option("--engine", type=click.Choice(["local"]), default="local", show_default=True)
+def score(site: str, device: str, engine: str) -> Outcome:
+    """Embed what is new and rank every pair by the risk that its caption needs a correction."""
+    from scoring.score import score as run
+
+    with progress_bar("score") as progress:
+        result = dataclasses.asdict(run(Site.open(site), device=device, engine=engine, progress=progress))
+    return result, f"{counted(result)}\nNext: genba queue {site} --top 20"
+
+
+@verb(cli)
+@SITE
+@click.option("--top", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "-o", "--output", default=None, type=click.Path(dir_okay=False), help=".csv, .jsonl or .parquet"
+)
+@click.option("--language", type=click.Choice(["ja", "en"]), default=None, help="Only captions in it.")
+@click.option(
+    "--words", "words_language", type=click.Choice(["ja", "en"]), default=None, help="Reasons in it."
+)
+def queue(
+    site: str, top: int, output: str | None, language: str | None, words_language: str | None
+) -> Outcome:
+    """The captions that most need a person, worst first, with the reasons and every signal."""
+    from annotate.queue import in_words, write
+    from annotate.queue import top as run
+
+    opened = Site.open(site)
+    rows = in_words(run(opened, top, language=language), words_language or opened.language)
+    if not rows:
+        raise GenbaError(
+            "The queue is empty: nothing is scored yet, or all is done.", next=f"genba score {site}"
+        )
+    if output:
+        write(rows, Path(output))
+        return {"rows": len(rows), "output": output}, f"{len(rows)} rows in {output}"
+    lines = [
+        f"{row['risk']:.3f}  {row['image']}  {row['caption'] or '(no caption)'}\n       {row['reasons']}"
+        for row in rows
+    ]
+    return {"queue": rows}, "\n".join(lines)
+
+
+@verb(cli)
+@SITE
+@click.option("--top", default=None, type=click.IntRange(min=1), help="Default: label_studio.push_top.")
+def push(site: str, top: int | None) -> Outcome:
+    """Send the top of the queue to Label Studio, with pre-filled predictions."""
+    from annotate.sync import push as run
+
+    opened = Site.open(site)
+    with progress_bar("push") as progress:
+        result = dataclasses.asdict(
+            run(opened, top or opened.settings.label_studio.push_top, progress=progress)
+        )
+    return result, counted(result)
+
+
+@verb(cli)
+@SITE
+@click.option("--full", is_flag=True, help="Compare everything, not only what changed.")
+def pull(site: str, full: bool) -> Outcome:
+    """Bring back what was annotated, edited or deleted in Label Studio."""
+    from annotate.sync import pull as run
+
+    result = dataclasses.asdict(run(Site.open(site), full=full))
+    return result, counted(result)
+
+
+@verb(cli)
+@SITE
+def sync(site: str) -> Outcome:
+    """Send waiting corrections, then pull."""
+    from annotate.sync import sync as run
+
+    result = dataclasses.asdict(run(Site.open(site)))
+    return result, counted(result)
+
+
+@verb(cli)
+@SITE
+@click.argument("action", type=click.Choice(["draw", "estimate"]))
+@click.argument("n", required=False, type=click.IntRange(min=1))
+@click.option("--seed", default=None, type=int, help="Draw the same pairs again on a copy of the site.")
+def audit(site: str, action: str, n: int | None, seed: int | None) -> Outcome:
+    """How many bad captions are left: `draw N` pairs blind at random, have them judged, `estimate`."""
+    from annotate import audit as room
+
+    opened = Site.open(site)
+    if action == "draw":
+        if n is None:
+            raise click.UsageError("draw needs a number: genba audit SITE draw 100")
+        drawn = room.draw(opened, n, seed)
+        return {"drawn": drawn}, f"drawn {drawn}; they come up in the form between the others"
+    found = room.estimate(opened)
+    if found is None:
+        raise GenbaError("No audited pair has a verdict yet.", next=f"genba audit {site} draw 100")
+    return dataclasses.asdict(found), (
+        f"{found.bad} of {found.judged} audited captions were wrong: {found.rate:.1%} "
+        f"(95 % interval {found.low:.1%} to {found.high:.1%}). "
+        f"Of {found.unjudged} unjudged captions about {found.bad_left:.0f} are wrong "
+        f"({found.bad_left_low:.0f} to {found.bad_left_high:.0f})."
+    )
+
+
+@verb(cli)
+@SITE
+@DEVICE
+@click.option("--arms", default=None, help="Comma-separated; default: retrain.arms in genba.toml.")
+@click.option("--seeds", default=None, type=click.IntRange(min=1), help="Default: retrain.seeds.")
+def retrain(site: str, device: str, arms: str | None, seeds: int | None) -> Outcome:
+    """Train the arms on equal photos, steps and seeds, and compare them on held-out photos."""
+    from dashboards.words import run_sentence
+    from training.retrain import retrain as run
+
+    opened = Site.open(site)
+    with progress_bar("retrain") as progress:
+        run_id = run(opened, arms.split(",") if arms else None, seeds, device, progress)
+    return {"run": run_id}, run_sentence(opened, run_id, opened.language)
+
+
+@verb(cli)
+@SITE
+@click.argument("model")
+@DEVICE
+def evaluate(site: str, model: str, device: str) -> Outcome:
+    """Every task's metrics of one model on the held-out photos."""
+    from training.registry import evaluate as run
+
+    with progress_bar("evaluate") as progress:
+        rows = run(Site.open(site), model, device=device, progress=progress)
+    return {"metrics": rows}, "\n".join(
+        f"{row['task']:<14}{row['metric']:<34}{row['value']:.4f} {row['unit']} (n = {row['n']})"
+        for row in rows
+    )
+
+
+@verb(cli)
+@SITE
+@click.argument("action", type=click.Choice(["list", "promote", "rollback"]), default="list")
+@click.argument("model", required=False)
+@click.option("--force", is_flag=True, help="Promote although no gain is proven.")
+@click.option("--by", default=lambda: os.environ.get("USER", "genba"), help="Who decides.")
+def models(site: str, action: str, model: str | None, force: bool, by: str) -> Outcome:
+    """The models of the site; promote one, or go back to the one before."""
+    from training import registry
+
+    opened = Site.open(site)
+    if action == "promote":
+        if not model:
+            raise click.UsageError("promote needs a model: genba models SITE promote MODEL")
+        registry.promote(opened, model, by, force=force)
+    elif action == "rollback":
+        registry.rollback(opened, by)
+    rows = registry.models(opened)
+    text = "\n".join(f"{row['state']:<10} {row['model_id']}  run {row['run_id']}" for row in rows)
+    return {"models": rows, "encoder": opened.encoder_id()}, text or "No retrained model yet."
+
+
+@verb(cli)
+def encoders() -> Outcome:
+    """Encoders that can be used: languages, size, licence, how to bring the weights here."""
+    from scoring.encoders import DEFAULT_ENCODER, ENCODERS
+
+    rows = [dataclasses.asdict(one) for one in ENCODERS.values()]
+    lines = [f"{'* ' if row['id'] == DEFAULT_ENCODER else '  '}{row['id']}\n{_indented(row)}" for row in rows]
+    return {"encoders": rows, "default": DEFAULT_ENCODER}, "\n".join(lines) + "\n* default for a new site"
+
+
+def _indented(row: dict[str, Any]) -> str:
+    return "\n".join(f"      {key}: {value}" for key, value in row.items() if key != "id" and value)
+
+
+@verb(cli)
+def templates() -> Outcome:
+    """The template packs there are, with their languages."""
+    from data.templates import packs
+
+    rows = [
+        {"id": p.id, "version": p.version, "title": dict(p.title), "languages": list(p.title)}
+        for p in packs()
+    ]
+    return {"templates": rows}, "\n".join(
+        f"{row['id']} v{row['version']}  {' / '.join(row['title'].values())}  ({', '.join(row['languages'])})"
+        for row in rows
+    )
+
+
+@verb(cli)
+@click.argument("folder", default="demo-site", type=click.Path(file_okay=False))
+@click.option("--photos", "scenes", default=1200, show_default=True, type=click.IntRange(min=60))
+@click.option("--seed", default=7, show_default=True)
+@click.option("--rebuild-encoder", is_flag=True, help="Train the demo's encoder again (up to 40 minutes).")
+def demo(folder: str, scenes: int, seed: int, rebuild_encoder: bool) -> Outcome:
+    """A complete site on rendered photos, no network: build it once, then `genba up` it."""
+    with progress_bar("demo") as progress:
+        if rebuild_encoder:
+            from training.demo_encoder import rebuild
+
+            rebuild(progress=progress)
+        site = build_demo(Path(folder).resolve(), scenes, seed, progress)
+    return {"site": str(site.root)}, f"Demo site: {site.root}\nNext: genba up {site.root}"
+
+
+@verb(cli)
+@SITE
+def up(site: str) -> Outcome:
+    """Label Studio + web + worker on loopback under one supervisor; Ctrl-C stops all."""
+    from training.up import up as run
+
+    run(Site.open(site), lambda text: click.echo(text, err=True))
+    return {"site": site, "stopped": True}, "stopped"
+
+
+@verb(hidden=True)
+@SITE
+def web(site: str) -> Outcome:
+    """The web process alone; `genba up` starts it."""
+    from app import serve
+
+    opened = Site.open(site)
+    serve(opened, opened.settings.web.host, opened.settings.web.port)
+    return {"stopped": True}, "stopped"
+
+
+@verb(hidden=True)
+@SITE
+def worker(site: str) -> Outcome:
+    """The worker process alone; `genba up` starts it."""
+    from training.worker import run_worker
+
+    run_worker(Site.open(site), handlers())
+    return {"stopped": True}, "stopped"
+
+
+@verb(cli)
+@SITE
+def doctor(site: str) -> Outcome:
+    """What is wrong with the site, what was mended, and the next command."""
+    from training.doctor import examine
+
+    findings = [dataclasses.asdict(one) for one in examine(Site.open(site))]
+    bad = [one for one in findings if not one["mended"]]
+    text = "\n".join(
+        f"{'mended' if one['mended'] else 'WRONG'}: {one['what']} {one['next']}" for one in findings
+    )
+    if bad:
+        raise GenbaError(text, next="see above")
+    return {"clean": True, "findings": findings}, text or "clean"
+
+
+def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, Any]]]:
+    """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
+    from data.ingest import ingest
+    from scoring.score import score
+    from training.retrain import retrain
+
+    from annotate import audit, crew, sync
+
+    as_dict = dataclasses.asdict
+    return {
+        "ingest": lambda site, given, progress: as_dict(ingest(site, given["source"], progress=progress)),
+        "score": lambda site, given, progress: as_dict(score(site, progress=progress)),
+        "push": lambda site, given, progress: as_dict(
+            sync.push(site, site.settings.label_studio.push_top, progress=progress)
+        ),
+        "sync": lambda site, given, progress: as_dict(sync.sync(site)),
+        "audit": lambda site, given, progress: {"drawn": audit.draw(site, given["n"])},
+        "retrain": lambda site, given, progress: {"run": retrain(site, progress=progress)},
+        "demo-crew": lambda site, given, progress: crew.work(site, Path(given["truth"]), progress=progress),
+    }
+
+
+def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
+    """The demo's sequence: render, make the site, ingest, queue the jobs that a person then watches in the app.
+
+    FOLDER/source holds photos, labels, captions and truth.jsonl (what is true of them, for the simulated crew alone),
+    FOLDER/site the site. An existing demo is returned as it is; a killed build goes on where it stopped.
+    """
+    from data.demo.build import build_photos
+    from data.dense_labels import ingest_labels
+    from data.ingest import ingest
+
+    from data.jobs import enqueue
+    from data.site import init_site
+
+    site_folder, source = folder / "site", folder / "source"
+    if not (source / "captions.csv").exists():
+        build_photos(source, scenes, seed, progress=lambda done, total: progress(done, total, "photos"))
+    if not (site_folder / "genba.toml").exists():
+        init_site(
+            site_folder, [source / "photos"], "parts", "demo", name="Genba demo / 現場デモ", demo=True,
+            retrain=DEMO_RETRAIN,
+        )  # fmt: skip
+    site = Site.open(site_folder)
+    with site.connect() as db:
+        if db.get_state("demo_built"):
+            return site
+    ingest(site, source / "captions.csv", progress=lambda n, total=None, _="": progress(n, total, "ingest"))
+    for kind in ("masks", "depth"):
+        ingest_labels(site, source / "labels" / kind, kind)
+    with site.connect() as db:
+        enqueue(db, "score")
+        enqueue(db, "demo-crew", {"truth": str(source / "truth.jsonl")})
+        enqueue(db, "retrain")
+        db.set_state("demo_built", True)
+    return site
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""`genba up SITE`: Label Studio + web + worker on loopback, under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+from data import supervisor
+from data.site import Site
+from data.supervisor import Service
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def up(site: Site, say: Callable[[str], None]) -> int:
+    """Start all three, print each address once it works, run until a signal. See data/supervisor.py."""
+    from annotate import label_studio_server
+
+    settings = site.settings
+    supervisor.require_free_port(settings.web.host, settings.web.port, "web.port")
+    if settings.label_studio.mode == "embedded":
+        supervisor.require_free_port("127.0.0.1", settings.label_studio.port, "label_studio.port")
+
+    def on_healthy(service: Service) -> None:
+        if service.name == "web":
+            say(f"web           {web_address(site)}   (no sign-in on this machine: enter your name on the page)")
+            _open_browser(web_address(site))
+        elif service.name == "label-studio":
+            signs = label_studio_server.credentials(site.root)
+            say(f"Label Studio  {label_studio_address(site)}   sign-in: {signs['email']}  {signs['password']}")
+
+    say(f"starting {site.settings.site.name} ({site.root}); logs in {site.root / 'logs'}; Ctrl-C stops all")
+    if settings.label_studio.mode == "embedded":
+        say("Label Studio's first start takes about half a minute; the web page opens before it")
+    return supervisor.run(services(site), site.root / "up.lock", say, on_healthy)
+
+
+def services(site: Site) -> list[Service]:
+    """The processes of a site. Web first: a person sees the page while the others start."""
+    from annotate import label_studio_server
+
+    logs = site.folder("logs")
+    python = [sys.executable, "-m"]
+    rooms = {"PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))}
+    found = [
+        Service("web", [*python, "genba", "web", str(site.root)], logs / "web.log", rooms, web_address(site) + "/healthz"),
+        Service("worker", [*python, "genba", "worker", str(site.root)], logs / "worker.log", rooms),
+    ]  # fmt: skip
+    if site.settings.label_studio.mode == "embedded":
+        port = site.settings.label_studio.port
+        environment = rooms | label_studio_server.environment(site.root, port)
+        found.append(
+            Service("label-studio", label_studio_server.command(site.root, port), logs / "label-studio.log",
+                    environment, label_studio_address(site) + "/health")
+        )  # fmt: skip
+    return found
+
+
+def web_address(site: Site) -> str:
+    """Where people open the app."""
+    return f"http://{site.settings.web.host}:{site.settings.web.port}"
+
+
+def label_studio_address(site: Site) -> str:
+    """Where Label Studio answers."""
+    section = site.settings.label_studio
+    return section.url if section.mode == "server" else f"http://127.0.0.1:{section.port}"
+
+
+def _open_browser(address: str) -> None:
+    """Open the page when there is a screen."""
+    has_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if has_screen and "CI" not in os.environ:
+        webbrowser.open(address)
