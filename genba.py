@@ -393,6 +393,7 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     from data.ingest import ingest
 
     from data.jobs import enqueue
+    from data.settings import RetrainSection
     from data.site import init_site
 
     site_folder, source = folder / "site", folder / "source"
@@ -401,7 +402,7 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     if not (site_folder / "genba.toml").exists():
         init_site(
             site_folder, [source / "photos"], "parts", "demo", name="Genba demo / 現場デモ", demo=True,
-            retrain=DEMO_RETRAIN,
+            retrain=RetrainSection(learning_rate=5e-4, steps=80, batch=256, seeds=2),
         )  # fmt: skip
     site = Site.open(site_folder)
     with site.connect() as db:

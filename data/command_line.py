@@ -1,4 +1,4 @@
-"""The plumbing of the command line: what a verb is, its --json, its errors and its progress bar. Verbs stand in genba.py."""
+"""What every verb of the command line has: --json, errors, a progress bar. The verbs stand in genba.py."""
 
 from __future__ import annotations
 
