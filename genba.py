@@ -323,7 +323,7 @@ def up(site: str) -> Outcome:
     return {"site": site, "stopped": True}, "stopped"
 
 
-@verb(hidden=True)
+@verb(cli, hidden=True)
 @SITE
 def web(site: str) -> Outcome:
     """The web process alone; `genba up` starts it."""
@@ -334,7 +334,7 @@ def web(site: str) -> Outcome:
     return {"stopped": True}, "stopped"
 
 
-@verb(hidden=True)
+@verb(cli, hidden=True)
 @SITE
 def worker(site: str) -> Outcome:
     """The worker process alone; `genba up` starts it."""

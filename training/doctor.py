@@ -1,0 +1,190 @@
+"""`genba doctor SITE`: what a killed process, a moved folder or a full disk left behind; mends what is safe to mend.
+
+Each check is a generator of findings. A finding that is mended has harmed nobody; the others name the next command.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.jobs import STALE_AFTER
+from data.site import SUBFOLDERS, Site
+from data.store import now
+
+ENOUGH_DISK = 2 * 1024**3
+TEMPORARY_AFTER_SECONDS = 600  # a younger temporary file may belong to a process that runs now
+REPEATED_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was wrong. mended: nothing more to do. next: the command for what could not be mended."""
+
+    what: str
+    mended: bool
+    next: str = ""
+
+
+def examine(site: Site) -> list[Finding]:
+    """Run all checks."""
+    return [finding for check in CHECKS for finding in check(site)]
+
+
+def photo_roots(site: Site) -> Iterator[Finding]:
+    """Every photo root is there, and photos are found in it."""
+    with site.connect() as db:
+        sample = db.rows("SELECT root, uri FROM images ORDER BY image_id LIMIT 50")
+    for number, root in enumerate(site.settings.photos.roots):
+        if not Path(root).is_dir():
+            yield Finding(
+                f"The photo folder {root} is gone.",
+                False,
+                f"genba relink {site.root} NEW-FOLDER --old {root}",
+            )
+            continue
+        mine = [row["uri"] for row in sample if row["root"] == number]
+        gone = [uri for uri in mine if not site.photo_path(number, uri).exists()]
+        if gone:
+            yield Finding(
+                f"{len(gone)} of {len(mine)} photos looked for in {root} are gone, e.g. {gone[0]}.",
+                False,
+                f"genba relink {site.root} NEW-FOLDER --old {root}",
+            )
+
+
+def folders(site: Site) -> Iterator[Finding]:
+    """The site's own folders exist."""
+    for name in SUBFOLDERS:
+        if not (site.root / name).is_dir():
+            site.folder(name)
+            yield Finding(f"The folder {name}/ was missing and is made again.", True)
+
+
+def leftovers(site: Site) -> Iterator[Finding]:
+    """Temporary files of writers that were killed."""
+    limit = time.time() - TEMPORARY_AFTER_SECONDS
+    for name in ("vectors", "snapshots", "models", "served", "templates"):
+        for path in (site.root / name).rglob("*"):
+            is_temporary = path.name.endswith(".tmp") or (name == "served" and path.name.startswith("."))
+            if is_temporary and path.is_file() and path.stat().st_mtime < limit:
+                path.unlink()
+                yield Finding(f"Removed the half-written file {path.relative_to(site.root)}.", True)
+
+
+def half_models(site: Site) -> Iterator[Finding]:
+    """A model folder without meta.json was never finished: no table names it."""
+    with site.connect() as db:
+        known = {row["model_id"] for row in db.rows("SELECT model_id FROM models")}
+        active = db.value("SELECT count(*) FROM jobs WHERE name = 'retrain' AND state = 'running'")
+    for path in (site.root / "models").iterdir():
+        if path.is_dir() and path.name not in known and not active:
+            shutil.rmtree(path)
+            yield Finding(f"Removed the unfinished model {path.name}.", True)
+    for model_id in known:
+        if not (site.root / "models" / model_id / "meta.json").exists():
+            yield Finding(
+                f"The model {model_id} has lost its files.", False, f"genba models {site.root} rollback"
+            )
+
+
+def jobs(site: Site) -> Iterator[Finding]:
+    """Jobs whose worker is gone start again; runs that nobody works on any more are marked as interrupted."""
+    with site.connect() as db:
+        stale = db.rows(
+            "SELECT job_id, name FROM jobs WHERE state = 'running' AND heartbeat_at < ?",
+            [now() - STALE_AFTER],
+        )
+        for row in stale:
+            db.execute("UPDATE jobs SET state = 'queued', pid = NULL WHERE job_id = ?", [row["job_id"]])
+            yield Finding(f"The job '{row['name']}' had lost its worker and is queued again.", True)
+        if db.value("SELECT count(*) FROM jobs WHERE state = 'running'"):
+            return
+        orphans = db.rows("SELECT run_id FROM runs WHERE state = 'running'")
+        for row in orphans:
+            db.execute(
+                "UPDATE runs SET state = 'failed', error = 'interrupted', finished_at = ? WHERE run_id = ?",
+                [now(), row["run_id"]],
+            )
+            yield Finding(f"The run {row['run_id']} had been interrupted and is marked so.", True)
+
+
+def lineage(site: Site) -> Iterator[Finding]:
+    """Every correction's new pairs and every pair's photo are in the store."""
+    with site.connect() as db:
+        pairs = {row["pair_id"] for row in db.rows("SELECT pair_id FROM pairs")}
+        orphans = db.value("SELECT count(*) FROM pairs WHERE image_id NOT IN (SELECT image_id FROM images)")
+        corrections = db.rows("SELECT correction_id, new_pair_ids, old_pair_id FROM corrections")
+    for row in corrections:
+        lost = [pair for pair in [row["old_pair_id"], *row["new_pair_ids"]] if pair not in pairs]
+        if lost:
+            yield Finding(
+                f"Correction {row['correction_id']} names the unknown pair {lost[0]}.",
+                False,
+                "restore a backup",
+            )
+    if orphans:
+        yield Finding(f"{orphans} pairs have no photo in the store.", False, "restore a backup")
+
+
+def outbox(site: Site) -> Iterator[Finding]:
+    """Corrections that Label Studio keeps refusing."""
+    with site.connect() as db:
+        row = db.one(
+            "SELECT count(*) AS n, any_value(last_error) AS error FROM outbox WHERE done_at IS NULL AND attempts >= ?",
+            [REPEATED_FAILURES],
+        )
+    if row and row["n"]:
+        yield Finding(
+            f"{row['n']} saved corrections have not reached Label Studio in {REPEATED_FAILURES} tries: {row['error']}.",
+            False,
+            f"genba sync {site.root}",
+        )
+
+
+def vectors(site: Site) -> Iterator[Finding]:
+    """Every shard that a manifest names is there."""
+    for manifest in (site.root / "vectors").glob("*/manifest.json"):
+        try:
+            json.loads(manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            manifest.unlink()  # `genba score` builds it again from the shards
+            yield Finding(f"Removed the unreadable {manifest.relative_to(site.root)}: {error}.", True)
+
+
+def champion(site: Site) -> Iterator[Finding]:
+    """The encoder in use exists, and the queue is ranked by it."""
+    encoder, ranked_by = site.encoder_id(), site.queue_encoder()
+    if (
+        encoder.startswith("local-dir:models/")
+        and not (site.root / encoder.removeprefix("local-dir:")).is_dir()
+    ):
+        yield Finding(f"The promoted model {encoder} is gone.", False, f"genba models {site.root} rollback")
+    elif encoder != ranked_by:
+        with site.connect() as db:
+            waiting = db.value(
+                "SELECT count(*) FROM jobs WHERE name = 'score' AND state IN ('queued', 'running')"
+            )
+            scored = db.value("SELECT count(*) FROM scores")
+        if scored and not waiting:
+            yield Finding(
+                f"The queue is still ranked by {ranked_by}, not by {encoder}.",
+                False,
+                f"genba score {site.root}",
+            )
+
+
+def disk(site: Site) -> Iterator[Finding]:
+    """Room to work in."""
+    free = shutil.disk_usage(site.root).free
+    if free < ENOUGH_DISK:
+        yield Finding(f"Only {free / 1024**3:.1f} GiB of disk are free.", False, "make room on the disk")
+
+
+CHECKS: list[Callable[[Site], Iterator[Finding]]] = [
+    folders, photo_roots, leftovers, half_models, jobs, lineage, outbox, vectors, champion, disk,
+]  # fmt: skip
