@@ -29,8 +29,8 @@ def up(site: Site, say: Callable[[str], None]) -> int:
             say(f"web           {web_address(site)}   (no sign-in on this machine: enter your name on the page)")
             _open_browser(web_address(site))
         elif service.name == "label-studio":
-            signs = label_studio_server.credentials(site.root)
-            say(f"Label Studio  {label_studio_address(site)}   sign-in: {signs['email']}  {signs['password']}")
+            account = label_studio_server.credentials(site.folder("label-studio"))
+            say(f"Label Studio  {label_studio_address(site)}   sign-in: {account.email}  {account.password}")
 
     say(f"starting {site.settings.site.name} ({site.root}); logs in {site.root / 'logs'}; Ctrl-C stops all")
     if settings.label_studio.mode == "embedded":
@@ -50,10 +50,10 @@ def services(site: Site) -> list[Service]:
         Service("worker", [*python, "genba", "worker", str(site.root)], logs / "worker.log", rooms),
     ]  # fmt: skip
     if site.settings.label_studio.mode == "embedded":
-        port = site.settings.label_studio.port
-        environment = rooms | label_studio_server.environment(site.root, port)
+        folder, port = site.folder("label-studio"), site.settings.label_studio.port
+        environment = rooms | label_studio_server.environment(folder, port)
         found.append(
-            Service("label-studio", label_studio_server.command(site.root, port), logs / "label-studio.log",
+            Service("label-studio", label_studio_server.command(folder, port), logs / "label-studio.log",
                     environment, label_studio_address(site) + "/health")
         )  # fmt: skip
     return found
