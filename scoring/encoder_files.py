@@ -1,0 +1,286 @@
+"""Where an encoder's files lie, what they are, and whether they are still the same: everything before it is loaded.
+
+    source = resolve_encoder("local-dir:/models/siglip2")   # cheap: no torch, no network
+    source.fingerprint, source.languages, source.slug
+
+Weights are fetched by one explicit command (`hf download …`), never in passing: without a network a look-up on the hub
+takes 46 seconds to fail, and a scorer that starts to download 1.5 GB by itself surprises people. Only safetensors are
+read; a pickle can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from data.errors import GenbaError, nearest
+from scoring.catalogue import DEMO_ENCODER, DEMO_FOLDER, ENCODERS, EVERY_LANGUAGE, real_encoders
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+MARK = "genba.json"  # beside the config: what Genba itself knows of a model (demo, languages, lineage)
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+FORMS = ("MODEL/PRETRAINED", "local-dir:PATH", "hf-hub:REPOSITORY", "transformers:PATH", "demo")
+MULTILINGUAL_VOCABULARY = (
+    200_000  # XLM-R has 250,002 tokens, mT5 250,000, Gemma 256,000; English ones below 60,000
+)
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """The files of one encoder. `folder` has open_clip's local-dir format, or is a transformers model, or None."""
+
+    id: str
+    kind: Literal["folder", "named", "transformers"]
+    weights: Path
+    config_text: str
+    dim: int
+    languages: tuple[str, ...]
+    is_demo: bool
+    folder: Path | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over config and weights (32 hex digits): a changed checkpoint is another encoder. About 1 s a GB."""
+        digest = hashlib.sha256(self.config_text.encode())
+        with self.weights.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        return digest.hexdigest()[:32]
+
+    @cached_property
+    def temperature(self) -> float:
+        """1 / the learned logit scale (0.01 for CLIP): how sharply the encoder tells texts apart. 0.01 without one."""
+        from safetensors import safe_open
+
+        with safe_open(str(self.weights), framework="np") as tensors:
+            if "logit_scale" not in tensors.keys():  # noqa: SIM118  (not a dict)
+                return 0.01
+            return float(math.exp(-float(tensors.get_tensor("logit_scale").reshape(-1)[0])))
+
+    @property
+    def slug(self) -> str:
+        """Name of the folder under SITE/vectors."""
+        return slug(self.id)
+
+    def reads(self, language: str) -> bool:
+        """Whether the encoder was trained on captions in a language. "und" (no letters) counts as read."""
+        return language == "und" or EVERY_LANGUAGE in self.languages or language in self.languages
+
+
+def slug(encoder_id: str) -> str:
+    """Folder name for an encoder id: readable, and different for different ids.
+
+    slug("ViT-B-32/laion2b_s34b_b79k") == "ViT-B-32-laion2b_s34b_b79k-80021af1"
+    """
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder_id.rsplit("/models/", maxsplit=1)[-1])[-60:].strip(
+        "-."
+    )
+    return f"{readable}-{hashlib.sha256(encoder_id.encode()).hexdigest()[:8]}"
+
+
+def canonical_id(encoder_id: str) -> str:
+    """The id as settings and tables keep it: paths made absolute, so that it means the same from any folder."""
+    for prefix in ("local-dir:", "transformers:"):
+        path = Path(encoder_id.removeprefix(prefix)).expanduser()
+        if encoder_id.startswith(prefix) and path.is_dir():
+            return prefix + str(path.resolve())
+    return encoder_id
+
+
+def resolve_encoder(encoder_id: str, demo_site: bool = False) -> EncoderSource:
+    """Find the files of an encoder. Raises GenbaError for an unknown id, for absent weights (with the command that
+    brings them), for weights that are not safetensors, and for the demo encoder on a site that is not the demo.
+    """
+    if encoder_id == DEMO_ENCODER:
+        source = _from_folder(encoder_id, DEMO_FOLDER)
+    elif encoder_id.startswith("local-dir:"):
+        source = _from_folder(encoder_id, Path(encoder_id.removeprefix("local-dir:")).expanduser())
+    elif encoder_id.startswith("hf-hub:"):
+        source = _from_hub(encoder_id)
+    elif encoder_id.startswith("transformers:"):
+        source = _from_transformers(encoder_id)
+    else:
+        source = _from_name(encoder_id)
+    if source.is_demo and not demo_site:
+        raise GenbaError(
+            f"The encoder {encoder_id!r} is the demo encoder (or was retrained from it): it has only seen rendered "
+            "scenes and knows nothing of real photos.",
+            choices=real_encoders(),
+            next="genba encoders",
+        )
+    return source
+
+
+def _from_folder(encoder_id: str, folder: Path) -> EncoderSource:
+    if folder.suffix in PICKLES or folder.is_file():
+        raise GenbaError(
+            f"{folder} is a file. An encoder is a folder with {CONFIG} and {WEIGHTS[0]}; checkpoints in pickle formats "
+            "are never opened, because opening one can run code.",
+            next="give the folder: local-dir:PATH",
+        )
+    if not (folder / CONFIG).is_file():
+        raise GenbaError(f"The encoder {encoder_id!r} has no {folder / CONFIG}.", next="genba encoders")
+    text = (folder / CONFIG).read_text(encoding="utf-8")
+    try:
+        model_cfg = json.loads(text)["model_cfg"]
+        dim = int(model_cfg["embed_dim"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise GenbaError(f"{folder / CONFIG} cannot be read: {type(error).__name__} {error}.") from None
+    mark = read_mark(folder)
+    languages = tuple(mark.get("languages") or _languages_of(model_cfg))
+    is_demo = encoder_id == DEMO_ENCODER or bool(mark.get("genba_demo"))
+    return EncoderSource(
+        encoder_id, "folder", _weights(folder, WEIGHTS), text, dim, languages, is_demo, folder
+    )
+
+
+def read_mark(folder: Path) -> dict[str, Any]:
+    """The contents of genba.json beside a model's config; {} when there is none. Raises GenbaError when broken."""
+    path = folder / MARK
+    if not path.exists():
+        return {}
+    try:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise GenbaError(f"{path} cannot be read: {error}.") from None
+    return dict(mark)
+
+
+def _weights(folder: Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    found = (
+        f" It has {pickles[0]}, a pickle: that is never opened, because opening one can run code."
+        if pickles
+        else ""
+    )
+    raise GenbaError(
+        f"{folder} has no weights in safetensors format.{found}",
+        choices=names,
+        next=f"put {names[0]} into {folder}",
+    )
+
+
+def _languages_of(model_cfg: dict[str, Any]) -> tuple[str, ...]:
+    """By the size of the vocabulary: a text tower with 200,000 tokens or more reads about a hundred languages."""
+    text_cfg = model_cfg.get("text_cfg", {})
+    named = str(text_cfg.get("hf_model_name", ""))
+    many = int(text_cfg.get("vocab_size", 0)) >= MULTILINGUAL_VOCABULARY or re.search(
+        r"xlm-r|mt5|multiling", named
+    )
+    return (EVERY_LANGUAGE,) if many else ("en",)
+
+
+def _from_name(encoder_id: str) -> EncoderSource:
+    model, _, tag = encoder_id.partition("/")
+    from scoring.torchvision_ops import ensure_torchvision
+
+    ensure_torchvision()
+    import open_clip
+
+    if Path(tag).suffix in PICKLES:
+        raise GenbaError(
+            f"The encoder {encoder_id!r} names a checkpoint in a pickle format. It is never opened, because opening "
+            "one can run code.",
+            next="give a folder with safetensors: local-dir:PATH",
+        )
+    models = open_clip.list_models()
+    if not tag or model not in models:
+        guess = nearest(model, models) if tag else None
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise GenbaError(
+            f"No encoder {encoder_id!r}.{hint} An id is one of: {', '.join(FORMS)}.",
+            choices=real_encoders(),
+            next="genba encoders",
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if tag not in tags:
+        raise GenbaError(f"{model} has no weights {tag!r}.", choices=tags, next="genba encoders")
+    repository = open_clip.get_pretrained_cfg(model, tag).get("hf_hub", "").split(":")[0].strip("/")
+    config = open_clip.get_model_config(model)
+    known = ENCODERS.get(encoder_id)
+    weights = _cached(encoder_id, repository, WEIGHTS)
+    return EncoderSource(
+        encoder_id, "named", weights, json.dumps([model, tag, config], sort_keys=True), int(config["embed_dim"]),
+        known.languages if known else _languages_of(config), is_demo=False,
+    )  # fmt: skip
+
+
+def _from_hub(encoder_id: str) -> EncoderSource:
+    repository = encoder_id.removeprefix("hf-hub:")
+    folder = _cached(encoder_id, repository, (CONFIG,)).parent
+    return _from_folder(encoder_id, folder)
+
+
+def _from_transformers(encoder_id: str) -> EncoderSource:
+    name = encoder_id.removeprefix("transformers:")
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _cached(encoder_id, name, ("config.json",)).parent
+    text = (
+        (folder / "config.json").read_text(encoding="utf-8") if (folder / "config.json").is_file() else "{}"
+    )
+    config = json.loads(text)
+    text_config = config.get("text_config", {})
+    dim = config.get("projection_dim") or text_config.get("hidden_size")
+    if not dim or "vision_config" not in config:
+        raise GenbaError(
+            f"{folder} is not an image-text encoder that transformers can load: its config.json names no text and "
+            "image towers.",
+            choices=["CLIP", "SigLIP", "SigLIP 2"],
+        )
+    many = int(text_config.get("vocab_size", 0)) >= MULTILINGUAL_VOCABULARY
+    mark = read_mark(folder)
+    return EncoderSource(
+        encoder_id, "transformers", _weights(folder, ("model.safetensors",)), text, int(dim),
+        tuple(mark.get("languages") or ((EVERY_LANGUAGE,) if many else ("en",))), bool(mark.get("genba_demo")), folder,
+    )  # fmt: skip
+
+
+def _cached(encoder_id: str, repository: str, names: tuple[str, ...]) -> Path:
+    """A file that `hf download` put into the hub cache. Raises GenbaError with the command that brings it."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    for name in names:
+        try:
+            found = try_to_load_from_cache(repository, name) if repository else None
+        except HFValidationError:
+            raise GenbaError(f"{repository!r} is not the name of a hub repository.", choices=FORMS) from None
+        if isinstance(found, str):
+            return Path(found)
+    known = ENCODERS.get(encoder_id)
+    fetch = known.fetch_commands() if known else [f'hf download {repository} --exclude "*.bin"']
+    offline = (
+        "; ".join(known.carry_commands())
+        if known
+        else f"hf download {repository} --local-dir FOLDER, carry it over, use local-dir:FOLDER"
+    )
+    raise GenbaError(
+        f"The weights of {encoder_id!r} are not on this machine (no {names[0]} of {repository} in the hub cache). "
+        f"With a network here: {'; '.join(fetch)}. Without one, on a machine that has it: {offline}.",
+        next=fetch[0],
+    )
+
+
+def write_mark(folder: Path, source: EncoderSource, extra: dict[str, Any] | None = None) -> None:
+    """Write genba.json beside a model that was made from `source`: languages and the demo mark are inherited."""
+    mark = {
+        "languages": list(source.languages),
+        "base_encoder": source.id,
+        "base_fingerprint": source.fingerprint,
+    }
+    if source.is_demo:
+        mark["genba_demo"] = True
+    (folder / MARK).write_text(
+        json.dumps({**mark, **(extra or {})}, ensure_ascii=False, indent=1), encoding="utf-8"
+    )

@@ -1,0 +1,281 @@
+"""Turns photos and captions into vectors that can be compared. The only module that loads an open_clip model.
+
+    encoder = load_encoder("local-dir:/models/siglip2", device="auto")
+    batch = torch.stack([encoder.preprocess(photo) for photo in photos])     # (B, 3, S, S)
+    images = encoder.encode_images(batch)                                    # (B, D) float32, unit length
+    texts = encoder.encode_texts(["a brass bolt with a scratch on a tray"])  # (1, D) float32, unit length
+    cosine = images @ texts.T
+
+Nothing here falls back: weights that are absent, a device that is absent and a checkpoint that does not fit its config
+are errors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import GenbaError
+from scoring.catalogue import DEFAULT_ENCODER, DEMO_ENCODER, ENCODERS, KnownEncoder, real_encoders
+from scoring.encoder_files import (
+    CONFIG,
+    WEIGHTS,
+    EncoderSource,
+    canonical_id,
+    resolve_encoder,
+    slug,
+    write_mark,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+    import torch
+
+__all__ = ["DEFAULT_ENCODER", "DEMO_ENCODER", "DEVICES", "ENCODERS", "Encoder", "EncoderSource", "KnownEncoder",
+           "canonical_id", "load_encoder", "pick_device", "real_encoders", "resolve_encoder", "slug",
+           "write_encoder"]  # fmt: skip
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("fp32", "bf16")
+TEXT_BATCH = 64
+MANY_CONVOLUTIONS = (
+    8  # a vision transformer has one; for convolutional towers channels_last is about twice as fast
+)
+
+
+@dataclass
+class Encoder:
+    """A loaded encoder. `model` is open_clip's (or a wrapper with the same two methods) and may be fine-tuned."""
+
+    source: EncoderSource
+    model: torch.nn.Module
+    tokenizer: Any  # list[str] -> (B, context_length) int64
+    transform: Callable[[PIL.Image.Image], torch.Tensor]
+    image_size: int
+    context_length: int
+    device: str
+    precision: str  # "fp32", or "bf16": autocast around fp32 weights
+
+    @property
+    def id(self) -> str:
+        return self.source.id
+
+    @property
+    def dim(self) -> int:
+        return self.source.dim
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self.source.languages
+
+    @property
+    def fingerprint(self) -> str:
+        return self.source.fingerprint
+
+    def preprocess(self, photo: PIL.Image.Image) -> torch.Tensor:
+        """A photo of any size as the model wants it: (3, image_size, image_size) float32. Safe to call from threads."""
+        return self.transform(photo.convert("RGB"))
+
+    def encode_images(self, batch: torch.Tensor) -> np.ndarray:
+        """(B, 3, S, S) preprocessed photos -> (B, D) float32, unit length."""
+        import torch
+
+        batch = batch.to(self.device)
+        if self.device == "cpu" and is_convolutional(self.model):
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        with self._inference():
+            return _unit(self.model.encode_image(batch))  # type: ignore[operator]
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """N captions -> (N, D) float32, unit length. Words past `context_length` tokens are cut: see `truncated`."""
+        import numpy as np
+
+        parts = [np.zeros((0, self.dim), dtype=np.float32)]
+        with self._inference():
+            for start in range(0, len(texts), TEXT_BATCH):
+                tokens = self.tokenizer(list(texts[start : start + TEXT_BATCH])).to(self.device)
+                parts.append(_unit(self.model.encode_text(tokens)))  # type: ignore[operator]
+        return np.concatenate(parts)
+
+    def is_truncated(self, texts: Sequence[str]) -> list[bool]:
+        """For each caption, whether it is longer than the encoder reads."""
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        if inner is None:  # open_clip's own byte-pair tokenizer; two tokens mark start and end
+            return [len(self.tokenizer.encode(text)) + 2 > self.context_length for text in texts]
+        clean = getattr(self.tokenizer, "clean_fn", str)
+        ids = (
+            inner([clean(text) for text in texts], truncation=False, verbose=False).input_ids if texts else []
+        )
+        return [len(one) > self.context_length for one in ids]
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of the captions are longer than the encoder reads."""
+        return sum(self.is_truncated(texts))
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Evaluation mode, no gradients, the precision; the training mode is put back (training scores in between)."""
+        import torch
+
+        was_training = self.model.training
+        self.model.eval()
+        autocast: AbstractContextManager[Any] = (
+            torch.autocast(self.device, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        )
+        try:
+            with torch.no_grad(), autocast:
+                yield
+        finally:
+            self.model.train(was_training)
+
+
+def load_encoder(
+    encoder_id: str, device: str = "auto", precision: str | None = None, demo_site: bool = False
+) -> Encoder:
+    """Load an encoder by id: MODEL/PRETRAINED, local-dir:PATH, hf-hub:REPOSITORY, transformers:PATH or demo.
+
+    device: auto | cpu | cuda | mps; asking for one that is absent is an error. precision: None (bf16 autocast on cuda,
+    fp32 elsewhere) | fp32 | bf16. Raises GenbaError: see resolve_encoder, and when weights and config do not fit.
+    """
+    source = resolve_encoder(encoder_id, demo_site)
+    chosen = pick_device(device)
+    if precision not in (None, *PRECISIONS):
+        raise GenbaError(f"No precision {precision!r}.", choices=PRECISIONS)
+    from safetensors import SafetensorError
+
+    from scoring.torchvision_ops import ensure_torchvision
+
+    ensure_torchvision()
+    load = _load_transformers if source.kind == "transformers" else _load_open_clip
+    try:
+        with _no_network():
+            model, tokenizer, transform, image_size, context_length = load(source)
+    except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        detail = " ".join(str(error).split())[:400]
+        raise GenbaError(
+            f"The encoder {encoder_id!r} cannot be loaded from {source.weights.parent}: {detail}",
+            next="genba encoders",
+        ) from error
+    model = model.to(chosen).eval()
+    if chosen == "cpu" and is_convolutional(model):
+        import torch
+
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    used = precision or ("bf16" if chosen == "cuda" else "fp32")
+    return Encoder(source, model, tokenizer, transform, image_size, context_length, chosen, used)
+
+
+def pick_device(device: str) -> str:
+    """The device that will be used. "auto" takes cuda, then mps, then cpu; a named one that is absent is an error."""
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, is_there in present.items() if is_there)
+    if device not in present:
+        raise GenbaError(f"No device {device!r}.", choices=DEVICES)
+    if not present[device]:
+        there = [name for name, is_there in present.items() if is_there]
+        raise GenbaError(
+            f"This machine has no usable {device!r}.", choices=["auto", *there], next="--device auto"
+        )
+    return device
+
+
+def is_convolutional(model: torch.nn.Module) -> bool:
+    """Whether the image tower is built of convolutions (and so gains from channels_last on a CPU)."""
+    import torch
+
+    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in model.modules())
+    return convolutions > MANY_CONVOLUTIONS
+
+
+def write_encoder(encoder: Encoder, folder: Path, extra: dict[str, Any] | None = None) -> None:
+    """Write an open_clip encoder (retrained, say) in local-dir format: tokenizer, weights, genba.json, config last.
+
+    The demo mark and the languages are inherited from the encoder's source; `extra` goes into genba.json.
+    """
+    from safetensors.torch import save_file
+
+    if encoder.source.kind == "transformers":
+        raise GenbaError(f"{encoder.id!r} is a transformers encoder; only open_clip encoders can be written.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(encoder.tokenizer, "save_pretrained"):
+        encoder.tokenizer.save_pretrained(str(folder))
+    tensors = {
+        name: value.detach().cpu().contiguous().clone() for name, value in encoder.model.state_dict().items()
+    }
+    save_file(tensors, str(folder / WEIGHTS[0]))
+    write_mark(folder, encoder.source, extra)
+    text = encoder.source.config_text
+    if encoder.source.kind == "named":
+        config = {"model_cfg": json.loads(text)[2], "preprocess_cfg": _preprocess_cfg(encoder.model)}
+        text = json.dumps(config, indent=1)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def _preprocess_cfg(model: torch.nn.Module) -> dict[str, Any]:
+    kept = ("mean", "std", "interpolation", "resize_mode")
+    return {key: value for key, value in model.visual.preprocess_cfg.items() if key in kept}  # type: ignore[union-attr, operator]
+
+
+def _unit(features: torch.Tensor) -> np.ndarray:
+    import torch
+
+    return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+
+
+Parts = tuple["torch.nn.Module", Any, "Callable[[PIL.Image.Image], torch.Tensor]", int, int]
+
+
+def _load_open_clip(source: EncoderSource) -> Parts:
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    if source.kind == "folder":
+        name = f"local-dir:{source.folder}"
+        model = open_clip.create_model(name, require_pretrained=True)
+    else:
+        name, tag, _ = json.loads(source.config_text)
+        published = open_clip.get_pretrained_cfg(name, tag)
+        model = open_clip.create_model(
+            name,
+            pretrained=str(source.weights),
+            require_pretrained=True,
+            force_quick_gelu=bool(published.get("quick_gelu")),
+            force_preprocess_cfg={k: published[k] for k in ("mean", "std", "interpolation", "resize_mode")},
+        )
+    tokenizer = open_clip.get_tokenizer(name)
+    transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    size = model.visual.image_size
+    return (
+        model,
+        tokenizer,
+        transform,
+        size[0] if isinstance(size, tuple) else int(size),
+        tokenizer.context_length,
+    )
+
+
+def _load_transformers(source: EncoderSource) -> Parts:
+    from scoring.transformers_encoder import load_parts
+
+    return load_parts(source.weights.parent)
+
+
+@contextmanager
+def _no_network() -> Iterator[None]:
+    """Keep the hub client from asking the network for a tokenizer or config: look-ups go to its cache only."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
