@@ -1,0 +1,76 @@
+"""One real Label Studio for all tests of this folder: starting it takes 5 s, or 30 s the first time on a machine."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from annotate import label_studio_server as server
+from annotate.label_studio import LabelStudio, connect
+from tests.conftest import CHECKOUT
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class RunningLabelStudio:
+    """The server of the site folder `root`, as a child process that can be stopped and started again."""
+
+    root: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "label-studio"
+
+    @property
+    def url(self) -> str:
+        return server.address(self.port)
+
+    @property
+    def account(self) -> server.Credentials:
+        return server.credentials(self.folder)
+
+    def client(self) -> LabelStudio:
+        return connect(self.url, self.account.token)
+
+    def start(self) -> None:
+        with (self.root / "label-studio.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                server.command(self.folder, self.port), cwd=CHECKOUT, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 180
+        while not server.is_healthy(self.url):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail((self.root / "label-studio.log").read_text()[-3000:])
+            time.sleep(0.1)
+
+    def stop(self) -> float:
+        """Stop it; seconds until it was gone."""
+        began = time.monotonic()
+        if self.process:
+            self.process.terminate()
+            self.process.wait(timeout=20)
+            self.process = None
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLabelStudio]:
+    root = tmp_path_factory.mktemp("label-studio-site")
+    (root / "served").mkdir()
+    running = RunningLabelStudio(root, free_port())
+    running.start()
+    yield running
+    running.stop()
