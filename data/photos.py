@@ -16,11 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
 from data.errors import GenbaError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".jp2",
@@ -68,7 +71,7 @@ class PhotoFacts:
     width: int
     height: int
     taken_at: datetime | None  # the camera's clock, which has no time zone
-    dhash: str  # 64 bits, hex: neighbouring columns compared on a 9 x 8 grey copy
+    dhash: str  # 128 bits, hex: neighbouring columns, then neighbouring rows, compared on a small grey copy
 
 
 def open_photo(
@@ -93,10 +96,11 @@ def open_photo(
     return upright
 
 
-def read_photo_facts(path: Path, max_megapixels: float) -> PhotoFacts:
-    """Hash, measure and decode the whole file once. Raises PhotoError."""
+def read_photo_facts(path: Path, max_megapixels: float, image_id: str | None = None) -> PhotoFacts:
+    """Hash (unless the caller has), measure and decode the whole file. Raises PhotoError."""
     import imagehash
 
+    image_id = image_id or image_hash(path)
     with _opened(path) as image:
         _require_size(image, path, max_megapixels)
         file = image.fp
@@ -107,9 +111,8 @@ def read_photo_facts(path: Path, max_megapixels: float) -> PhotoFacts:
         taken_at = _taken_at(image)
     if orientation >= 5:
         width, height = height, width
-    with path.open("rb") as bytes_of:
-        image_id = hashlib.file_digest(bytes_of, "sha256").hexdigest()
-    return PhotoFacts(image_id, width, height, taken_at, str(imagehash.dhash(small)))
+    dhash = f"{imagehash.dhash(small)}{imagehash.dhash_vertical(small)}"
+    return PhotoFacts(image_id, width, height, taken_at, dhash)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -120,9 +123,31 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def image_hash(path: Path) -> str:
-    """The image_id of a file: sha256 of its bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The image_id of a file: sha256 of its bytes. Raises PhotoError."""
+    try:
+        with _open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise PhotoError("not_found", f"There is no photo {path}.") from None
+    except OSError as error:
+        raise PhotoError("unreadable", f"The photo {path} cannot be read: {error}.") from error
+
+
+def read_map(path: Path) -> np.ndarray:
+    """(H, W) numbers of a label image with one channel, as they stand: class numbers (also of a palette) or depths.
+
+    Raises PhotoError; "unreadable" too when the image has colours or an alpha channel.
+    """
+    import numpy as np
+
+    with _opened(path) as image:
+        image.load()
+        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
+            raise PhotoError(
+                "unreadable", f"{path} is not a map of numbers: its pixels are {image.mode}, not one channel."
+            )
+        values = np.array(image)
+    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 @contextmanager
