@@ -1,0 +1,1 @@
+"""What the corrections bought: figures, charts, sentences, and the managers' pages."""

@@ -1,0 +1,210 @@
+"""Retrainings and what they measured: runs, metrics for each seed, effects with intervals, models.
+
+An effect is `value` = metric of `arm` - metric of `versus`, with its 95 % interval from the paired bootstrap of the
+run. It is a gain only when the whole interval lies on the better side of zero; `verdict` is the one place that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from dashboards.figures import LAST_RUN_SQL, Missing
+from data.records import Metric
+from data.site import Site
+
+Verdict = Literal["better", "worse", "undecided"]
+
+# The main measure is fixed before any run, so that nobody picks the metric that came out best. Search by words is what
+# captions are for, so text to image stands first.
+MAIN_CONTRAST = ("corrected", "original")
+MAIN_METRICS = (("recall_at_1", "text_to_image"), ("recall_at_1", "image_to_text"), ("recall_at_1", ""))
+FRACTIONS = (
+    "",
+    "1",
+    "fraction",
+    "share",
+    "ratio",
+)  # units of metrics in [0, 1]: shown as per cent and points
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one arm measured minus what another did. `value`, `low`, `high` in `unit`; n test items, seeds per arm."""
+
+    run_id: str
+    task: str
+    metric: str
+    arm: str
+    versus: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    higher_is_better: bool
+    n: int
+    seeds: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "undecided" whenever the interval includes zero, however large the value.
+
+        >>> Effect("r", "depth", "rmse", "a", "b", -0.2, -0.3, -0.1, "m", False, 50, 3).verdict
+        'better'
+        """
+        if self.low > 0:
+            return "better" if self.higher_is_better else "worse"
+        if self.high < 0:
+            return "worse" if self.higher_is_better else "better"
+        return "undecided"
+
+    @property
+    def is_fraction(self) -> bool:
+        return self.unit in FRACTIONS
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the runs table, with who asked for it when a job did."""
+
+    run_id: str
+    kind: str
+    state: str  # running, done, failed, cancelled
+    snapshot_id: str | None
+    base_encoder: str
+    config: dict[str, Any]
+    error: str | None
+    seconds: float | None
+    created_at: datetime
+    finished_at: datetime | None
+    requested_by: str | None
+    arms: tuple[str, ...]  # those with metrics
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """One retrained model."""
+
+    model_id: str
+    run_id: str
+    arm: str
+    state: str  # candidate, champion, retired
+    encoder: str
+    base_encoder: str
+    created_at: datetime
+    promoted_at: datetime | None
+
+
+RUNS_SQL = """
+SELECT r.*,
+       (SELECT any_value(j.requested_by) FROM jobs j WHERE j.result ->> 'run' = r.run_id) AS requested_by,
+       (SELECT list(DISTINCT m.arm ORDER BY m.arm) FROM metrics m WHERE m.run_id = r.run_id) AS arms,
+       (SELECT count(DISTINCT m.seed) FROM metrics m WHERE m.run_id = r.run_id) AS seeds
+FROM runs r
+ORDER BY r.created_at DESC, r.run_id
+"""
+
+
+def runs(site: Site) -> list[Run]:
+    """Every run, newest first."""
+    with site.connect() as db:
+        rows = db.rows(RUNS_SQL)
+    return [Run(**{**row, "arms": tuple(row["arms"] or ())}) for row in rows]
+
+
+def last_run(site: Site) -> str | None:
+    """Id of the newest finished run with effects, or None."""
+    with site.connect() as db:
+        row = db.one(LAST_RUN_SQL)
+    return str(row["run_id"]) if row else None
+
+
+EFFECTS_SQL = "SELECT * FROM effects WHERE run_id = ? ORDER BY task, metric, arm, versus"
+
+
+def effects(site: Site, run_id: str) -> list[Effect]:
+    """A run's effects, the main metric's first, the main contrast's before the others."""
+    with site.connect() as db:
+        rows = db.rows(EFFECTS_SQL, [run_id])
+    return sorted((Effect(**row) for row in rows), key=_place)
+
+
+def _place(effect: Effect) -> tuple[Any, ...]:
+    contrast = 0 if (effect.arm, effect.versus) == MAIN_CONTRAST else 1
+    return contrast, *metric_place(effect.task, effect.metric), effect.arm, effect.versus
+
+
+def metric_place(task: str, metric: str) -> tuple[int, str, list[tuple[int, str]]]:
+    """Order of metrics: the main ones first, then by task and name, numbers as numbers (top 5 before top 10)."""
+    where = f"{task}_{metric}".replace("@", "_at_")
+    wanted = [
+        place
+        for place, (name, direction) in enumerate(MAIN_METRICS)
+        if re.search(rf"{name}(?!\d)", where) and direction in where
+    ]
+    pieces = [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", metric)]
+    return min(wanted, default=len(MAIN_METRICS)), task, pieces
+
+
+def main_effect(found: list[Effect]) -> Effect | None:
+    """The one effect that was chosen beforehand to be spoken of; never the one that came out best."""
+    return min(found, key=_place, default=None)
+
+
+def same_contrast(found: list[Effect]) -> list[Effect]:
+    """The effects between the same two arms as the main one, in order."""
+    main = main_effect(found)
+    return [e for e in sorted(found, key=_place) if main and (e.arm, e.versus) == (main.arm, main.versus)]
+
+
+def gain(site: Site) -> Effect | Missing:
+    """The main effect of the last finished run. Whether it is a gain at all is for its `verdict` to say."""
+    run_id = last_run(site)
+    found = main_effect(effects(site, run_id)) if run_id else None
+    return found or Missing("a finished retraining with a control arm", "genba retrain SITE")
+
+
+METRICS_SQL = "SELECT * FROM metrics WHERE run_id = ? ORDER BY task, metric, arm, seed"
+
+
+def metrics(site: Site, run_id: str) -> list[list[Metric]]:
+    """One list for each metric, the main one first; in it every arm and seed, the control arm before the corrected."""
+    with site.connect() as db:
+        found = [Metric(**row) for row in db.rows(METRICS_SQL, [run_id])]
+    groups: dict[tuple[str, str], list[Metric]] = {}
+    for metric in found:
+        groups.setdefault((metric.task, metric.metric), []).append(metric)
+    order = [*reversed(MAIN_CONTRAST)]
+    for group in groups.values():
+        group.sort(key=lambda m: (order.index(m.arm) if m.arm in order else len(order), m.arm, m.seed))
+    return sorted(groups.values(), key=lambda group: metric_place(group[0].task, group[0].metric))
+
+
+MODELS_SQL = """
+SELECT model_id, run_id, arm, state, encoder, base_encoder, created_at, promoted_at FROM models
+ORDER BY CASE state WHEN 'champion' THEN 0 WHEN 'candidate' THEN 1 ELSE 2 END, created_at DESC, model_id
+"""
+
+
+def models(site: Site) -> list[Model]:
+    """The champion first, then candidates, then retired ones."""
+    with site.connect() as db:
+        return [Model(**row) for row in db.rows(MODELS_SQL)]
+
+
+SIMULATED_SQL = """
+SELECT count(DISTINCT c.old_pair_id) FILTER (WHERE c.simulated) AS simulated,
+       count(DISTINCT c.old_pair_id) AS fixed
+FROM corrections c JOIN runs r ON r.run_id = ?
+WHERE c.state = 'active' AND c.verdict = 'fix' AND c.created_at <= r.created_at
+"""
+
+
+def simulated_share(site: Site, run_id: str) -> tuple[int, int]:
+    """(simulated, all) fixed captions that were there when the run began."""
+    with site.connect() as db:
+        row = db.rows(SIMULATED_SQL, [run_id])[0]
+    return int(row["simulated"]), int(row["fixed"])

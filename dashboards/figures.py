@@ -1,0 +1,390 @@
+"""Every number that the managers' pages show: queries on the store, in; frozen records, out. No page, no words.
+
+    work(site).fixed.people          # captions that people fixed
+    remaining(site)                  # Remaining, or Missing that says what it needs
+
+A number that is not there is a `Missing`, never a zero and never a guess. What the simulated crew of the demo did is
+counted apart from what people did, everywhere. The queries are constants, so that a page can show the very text that
+made its number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+from annotate import audit, queue
+from data.settings import CostSection, set_value
+from data.site import Site
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A number that cannot be given yet. `needs`: what it needs, in English; `command`: what to run."""
+
+    needs: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One quantity, people's and the simulated crew's apart."""
+
+    people: float
+    simulated: float
+
+    @property
+    def total(self) -> float:
+        return self.people + self.simulated
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was judged: captions fixed, confirmed right, other verdicts (not sure, unusable, private); active hours."""
+
+    fixed: Counted
+    confirmed: Counted
+    other: Counted
+    hours: Counted
+
+    def seconds_each(self, simulated: bool) -> float | None:
+        """Mean active seconds for a judged caption, or None when nobody judged one."""
+        side = "simulated" if simulated else "people"
+        judged = sum(getattr(counted, side) for counted in (self.fixed, self.confirmed, self.other))
+        return getattr(self.hours, side) * 3600 / judged if judged else None
+
+
+# Time counts whether or not the answer was replaced later: it was spent. Captions count once each.
+WORK_SQL = """
+SELECT simulated, verdict,
+       count(DISTINCT CASE WHEN state = 'active' THEN old_pair_id END) AS captions,
+       sum(active_seconds) / 3600 AS hours
+FROM corrections
+GROUP BY simulated, verdict
+"""
+
+
+def work(site: Site) -> Work:
+    """Judged captions and active hours so far."""
+    with site.connect() as db:
+        rows = db.rows(WORK_SQL)
+
+    def count(column: str, *verdicts: str) -> Counted:
+        sides = {
+            simulated: sum(
+                row[column]
+                for row in rows
+                if bool(row["simulated"]) is simulated and (not verdicts or row["verdict"] in verdicts)
+            )
+            for simulated in (False, True)
+        }
+        return Counted(sides[False], sides[True])
+
+    return Work(
+        fixed=count("captions", "fix"),
+        confirmed=count("captions", "ok"),
+        other=count("captions", "not_sure", "unusable", "private"),
+        hours=count("hours"),
+    )
+
+
+BY_DAY_SQL = """
+SELECT time_bucket(INTERVAL 15 MINUTE, fixed_at) AS quarter_hour, simulated, count(*) AS captions
+FROM (SELECT simulated, min(created_at) AS fixed_at FROM corrections
+      WHERE state = 'active' AND verdict = 'fix' GROUP BY old_pair_id, simulated)
+GROUP BY quarter_hour, simulated
+"""
+
+
+def fixed_by_day(site: Site, zone: tzinfo | None = None) -> dict[date, Counted]:
+    """Captions fixed on each local calendar day that has any, oldest first. `zone`: default the machine's own.
+
+    The store keeps UTC; quarter hours are summed to days here, because every time zone is a whole number of them.
+    """
+    with site.connect() as db:
+        rows = db.rows(BY_DAY_SQL)
+    days: dict[date, list[int]] = {}
+    for row in rows:
+        day = row["quarter_hour"].replace(tzinfo=UTC).astimezone(zone).date()
+        days.setdefault(day, [0, 0])[bool(row["simulated"])] += row["captions"]
+    return {day: Counted(*days[day]) for day in sorted(days)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Yen so far. `*_is_default`: nobody has confirmed the rate yet. Simulated hours are priced apart, never added."""
+
+    hours: Counted
+    wage_jpy_per_hour: float
+    wage_is_default: bool
+    compute_hours: float
+    compute_jpy_per_hour: float
+    compute_is_default: bool
+
+    @property
+    def people_jpy(self) -> float:
+        return self.hours.people * self.wage_jpy_per_hour
+
+    @property
+    def compute_jpy(self) -> float:
+        return self.compute_hours * self.compute_jpy_per_hour
+
+    @property
+    def total_jpy(self) -> float:
+        return self.people_jpy + self.compute_jpy
+
+    @property
+    def simulated_jpy(self) -> float:
+        """What the simulated hours would have cost, had people worked them."""
+        return self.hours.simulated * self.wage_jpy_per_hour
+
+
+# The demo's crew stands for people's work, so its job is no computing of the site's.
+COMPUTE_SQL = """
+SELECT coalesce(sum(epoch(finished_at - started_at)), 0) / 3600 AS hours
+FROM jobs
+WHERE started_at IS NOT NULL AND finished_at IS NOT NULL AND name <> 'demo-crew'
+"""
+
+
+def cost(site: Site) -> Cost:
+    """People's active hours at the wage, and the hours of finished jobs at the compute rate."""
+    rates = site.settings.cost
+    with site.connect() as db:
+        compute_hours = float(db.value(COMPUTE_SQL))
+        confirmed = db.get_state("cost_confirmed") or {}
+
+    def is_default(key: str) -> bool:
+        value = getattr(rates, key)
+        return value == CostSection.model_fields[key].default and confirmed.get(key) != value
+
+    return Cost(
+        hours=work(site).hours,
+        wage_jpy_per_hour=rates.wage_jpy_per_hour,
+        wage_is_default=is_default("wage_jpy_per_hour"),
+        compute_hours=compute_hours,
+        compute_jpy_per_hour=rates.compute_jpy_per_hour,
+        compute_is_default=is_default("compute_jpy_per_hour"),
+    )
+
+
+def confirm_rates(site: Site, wage_jpy_per_hour: float, compute_jpy_per_hour: float, by: str) -> None:
+    """Write both rates to genba.toml and remember that a person stands behind them. Raises GenbaError below zero."""
+    rates = {"wage_jpy_per_hour": wage_jpy_per_hour, "compute_jpy_per_hour": compute_jpy_per_hour}
+    for key, value in rates.items():
+        set_value(site.settings_path, "cost", key, float(value))
+    with site.connect() as db:
+        db.set_state("cost_confirmed", rates)
+        db.event(by, "cost.confirmed", rates)
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """The audit's estimate of what is still wrong (annotate/audit.py), and how much of it the simulated crew judged."""
+
+    estimate: audit.Estimate
+    simulated_judged: int
+    waiting: int  # drawn pairs that nobody has judged yet
+
+
+# What annotate/audit.py counts; shown beside the number.
+VERDICTS_SQL = """
+SELECT count(*) AS judged, count(*) FILTER (WHERE c.verdict = 'fix') AS bad
+FROM audits a
+JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
+WHERE c.verdict IN ('ok', 'fix')
+"""
+AUDIT_SQL = """
+SELECT count(DISTINCT a.stratum) AS strata, count(DISTINCT a.pair_id) AS drawn,
+       count(DISTINCT CASE WHEN c.simulated AND c.verdict IN ('ok', 'fix') THEN a.pair_id END) AS simulated_judged
+FROM audits a
+LEFT JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
+"""
+
+
+def remaining(site: Site) -> Remaining | Missing:
+    """Bad captions left, from blind audit draws alone: corrections from the queue are selected and say nothing."""
+    with site.connect() as db:
+        drawn = db.rows(AUDIT_SQL)[0]
+    if not drawn["drawn"]:
+        return Missing("a blind audit", "genba audit SITE draw 100")
+    if drawn["strata"] > 1:
+        # One rate with a binomial interval speaks only of a simple random draw.
+        return Missing("an audit drawn at random from the whole", "genba audit SITE draw 100")
+    found = audit.estimate(site)
+    if found is None:
+        return Missing("verdicts on the drawn audit captions", "genba audit SITE estimate")
+    return Remaining(found, drawn["simulated_judged"], audit.waiting(site))
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Cosine of photo and caption before and after the correction, same photos, same encoder.
+
+    `before`, `after`: one value for each corrected caption, same order. `change` is the mean of after - before, with
+    its 95 % interval (paired t).
+    """
+
+    encoder: str
+    knows_corrections: bool  # the encoder was itself trained on corrections: the change flatters
+    before: list[float]
+    after: list[float]
+    simulated: int
+    change: float
+    low: float
+    high: float
+
+    @property
+    def n(self) -> int:
+        return len(self.before)
+
+    @property
+    def mean_before(self) -> float:
+        return sum(self.before) / self.n
+
+    @property
+    def mean_after(self) -> float:
+        return sum(self.after) / self.n
+
+
+# The new caption in the old one's language; a caption of no known language is compared with the mean of its new ones.
+ALIGNMENT_SQL = """
+WITH fixed AS (
+    SELECT old_pair_id, simulated, unnest(CAST(new_pair_ids AS VARCHAR[])) AS new_pair_id
+    FROM corrections WHERE state = 'active' AND verdict = 'fix')
+SELECT f.old_pair_id, bool_or(f.simulated) AS simulated, b.encoder,
+       any_value(b.cosine) AS before, avg(a.cosine) AS after
+FROM fixed f
+JOIN pairs o ON o.pair_id = f.old_pair_id AND o.state = 'captioned'
+JOIN pairs p ON p.pair_id = f.new_pair_id AND (p.language = o.language OR o.language = 'und')
+JOIN scores b ON b.pair_id = o.pair_id AND b.cosine IS NOT NULL
+JOIN scores a ON a.pair_id = p.pair_id AND a.encoder = b.encoder AND a.cosine IS NOT NULL
+GROUP BY f.old_pair_id, b.encoder
+ORDER BY f.old_pair_id
+"""
+
+
+def alignment(site: Site) -> Alignment | Missing:
+    """Alignment before and after, by the encoder that has scored most corrected pairs; the base encoder wins a tie."""
+    base = site.settings.site.encoder
+    with site.connect() as db:
+        rows = db.rows(ALIGNMENT_SQL)
+    by_encoder: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_encoder.setdefault(row["encoder"], []).append(row)
+    if not by_encoder:
+        return Missing("corrections whose old and new captions are both scored", "genba score SITE")
+    encoder = max(by_encoder, key=lambda name: (len(by_encoder[name]), name == base, name))
+    chosen = by_encoder[encoder]
+    before, after = [row["before"] for row in chosen], [row["after"] for row in chosen]
+    change, low, high = paired_change(before, after)
+    simulated = sum(bool(row["simulated"]) for row in chosen)
+    return Alignment(encoder, encoder != base, before, after, simulated, change, low, high)
+
+
+def paired_change(before: list[float], after: list[float]) -> tuple[float, float, float]:
+    """Mean of after - before with its 95 % interval: mean ± t(0.975, n-1) s / sqrt(n). One pair: no finite interval."""
+    from math import inf, sqrt
+    from statistics import mean, stdev
+
+    from scipy.stats import t
+
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    change = mean(differences)
+    if len(differences) < 2:
+        return change, -inf, inf
+    half = float(t.ppf(0.975, len(differences) - 1)) * stdev(differences) / sqrt(len(differences))
+    return change, change - half, change + half
+
+
+RISK_SQL = """
+SELECT least(floor(s.risk * 20), 19) / 20 AS risk_from, count(*) AS pairs,
+       count(*) FILTER (WHERE c.old_pair_id IS NOT NULL) AS judged
+FROM scores s
+JOIN pairs p ON p.pair_id = s.pair_id AND p.origin IN ('legacy', 'draft')
+LEFT JOIN (SELECT DISTINCT old_pair_id FROM corrections WHERE state = 'active') c ON c.old_pair_id = s.pair_id
+WHERE s.encoder = ?
+GROUP BY risk_from
+ORDER BY risk_from
+"""
+
+
+def risk_distribution(site: Site) -> pandas.DataFrame:
+    """Columns risk_from (in steps of 0.05), pairs, judged: how many captions lie in each step, how many are judged."""
+    encoder = site.queue_encoder()
+    with site.connect() as db:
+        return db.frame(RISK_SQL, [encoder])
+
+
+PAIRS_SQL = """
+SELECT state, language, origin, count(*) AS pairs FROM pairs GROUP BY ALL ORDER BY pairs DESC, state, language, origin
+"""
+
+
+def pairs_by_kind(site: Site) -> pandas.DataFrame:
+    """Columns state, language, origin, pairs."""
+    with site.connect() as db:
+        return db.frame(PAIRS_SQL)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the loop stands: what the next step follows from."""
+
+    site: str
+    pairs: int  # legacy and draft pairs
+    scored: int
+    waiting: int  # in the ranked queue
+    judged: int
+    drawn: int  # audit pairs
+    audit_waiting: int
+    since_last_run: int  # fixed captions since the last finished run began (all, when there is none)
+    last_run: str | None
+    candidate: str | None
+    active_jobs: tuple[str, ...]
+    after_corrections: int  # retrain.after_corrections of genba.toml; 0 = no policy
+
+
+STANDING_SQL = """
+SELECT (SELECT count(*) FROM pairs WHERE origin IN ('legacy', 'draft')) AS pairs,
+       (SELECT count(DISTINCT pair_id) FROM scores) AS scored,
+       (SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active') AS judged,
+       (SELECT count(*) FROM audits) AS drawn
+"""
+SINCE_SQL = """
+SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active' AND verdict = 'fix' AND created_at > ?
+"""
+LAST_RUN_SQL = """
+SELECT run_id, created_at FROM runs r
+WHERE state = 'done' AND EXISTS (SELECT 1 FROM effects e WHERE e.run_id = r.run_id)
+ORDER BY created_at DESC LIMIT 1
+"""
+
+
+def standing(site: Site) -> Standing:
+    """Count what the next step depends on."""
+    waiting, audit_waiting = queue.count(site), audit.waiting(site)
+    with site.connect() as db:
+        counts = db.rows(STANDING_SQL)[0]
+        run = db.one(LAST_RUN_SQL)
+        since = db.value(SINCE_SQL, [run["created_at"] if run else datetime.min])
+        candidate = db.value(
+            "SELECT model_id FROM models WHERE state = 'candidate' AND run_id = ? ORDER BY created_at DESC, model_id",
+            [run["run_id"] if run else ""],
+        )
+        active = db.rows("SELECT DISTINCT name FROM jobs WHERE state IN ('queued', 'running') ORDER BY name")
+    return Standing(
+        site=str(site.root),
+        waiting=waiting,
+        audit_waiting=audit_waiting,
+        since_last_run=since,
+        last_run=run["run_id"] if run else None,
+        candidate=candidate,
+        active_jobs=tuple(row["name"] for row in active),
+        after_corrections=site.settings.retrain.after_corrections,
+        **counts,
+    )

@@ -1,0 +1,1 @@
+"""The managers' pages; each module has `page()`, which app.py calls."""

@@ -1,0 +1,234 @@
+"""Jobs: what the worker does now, waits for and has done; progress, rate, time left, cancel, retry, errors with log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboards.pages.elements import Opened, empty, note, opened, show_error, shows_errors
+from data import jobs as queue
+from data.errors import GenbaError
+from data.jobs import Job
+from data.messages import duration, moment, number
+from data.store import now
+
+LOG_LINES = 60
+STATES = {
+    "running": ("blue", ":material/play_circle:"),
+    "queued": ("gray", ":material/schedule:"),
+    "done": ("green", ":material/check_circle:"),
+    "failed": ("red", ":material/error:"),
+    "cancelled": ("orange", ":material/cancel:"),
+}
+
+
+def job_name(name: str, at: Opened) -> str:
+    """A job in words; one that this page does not know keeps its own name."""
+    _ = at.translate
+    return {
+        "ingest": _("Read in captions"),
+        "score": _("Score the captions"),
+        "push": _("Send to Label Studio"),
+        "sync": _("Compare with Label Studio"),
+        "audit": _("Draw a blind audit"),
+        "retrain": _("Retraining"),
+        "demo-crew": _("Simulated crew at work"),
+        "evaluate": _("Evaluate a model"),
+    }.get(name, name)
+
+
+def state_name(state: str, at: Opened) -> str:
+    """A state of a job or run in words."""
+    _ = at.translate
+    return {
+        "running": _("running"),
+        "queued": _("waiting"),
+        "done": _("done"),
+        "failed": _("failed"),
+        "cancelled": _("cancelled"),
+    }.get(state, state)
+
+
+@shows_errors
+def page() -> None:
+    """The page of jobs."""
+    at = opened()
+    _ = at.translate
+    st.title(_("Jobs"), anchor=False)
+    note(_("What the worker does now and has done. This page renews itself every two seconds."))
+    _live()
+
+
+@st.fragment(run_every=2)
+def _live() -> None:
+    at = opened()
+    _ = at.translate
+    try:
+        with at.site.connect() as db:
+            found = queue.jobs(db)
+    except GenbaError as error:  # the store is busy: say so, and try again in two seconds
+        show_error(error)
+        return
+    if not found:
+        empty(at, _("No job yet"), _("Scoring, retraining and audits appear here once somebody starts one."))
+        return
+    for job in found:
+        if job.state in queue.ACTIVE:
+            _active(job, at)
+    for job in found:
+        if job.state in ("failed", "cancelled"):
+            _ended_badly(job, at)
+    _done([job for job in found if job.state == "done"], at)
+
+
+def _head(job: Job, at: Opened) -> None:
+    color, icon = STATES.get(job.state, ("gray", ":material/help:"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(state_name(job.state, at), color=color, icon=icon)  # type: ignore[arg-type]
+        st.text(job_name(job.name, at))
+        note(moment(job.queued_at, at.language))
+        if job.requested_by:
+            st.text(at.translate("by {name}").format(name=job.requested_by))
+
+
+def progress_words(job: Job, at: Opened) -> str:
+    """ "120 of 1,200 · 34 a second · 32 s left", as much of it as can be said."""
+    _ = at.translate
+    parts = []
+    if job.total:
+        parts.append(
+            _("{done} of {total}").format(
+                done=number(job.done, at.language), total=number(job.total, at.language)
+            )
+        )
+    elif job.done:
+        parts.append(number(job.done, at.language))
+    elapsed = (now() - job.started_at).total_seconds() if job.started_at else 0
+    if job.done and elapsed > 0:
+        rate = job.done / elapsed
+        text = _("{n} a second") if rate >= 1 else _("{n} a minute")
+        parts.append(text.format(n=number(rate if rate >= 1 else rate * 60, at.language, 1)))
+    left = job.seconds_left()
+    if left is not None:
+        parts.append(_("{time} left").format(time=duration(left, at.language)))
+    return " · ".join(parts)
+
+
+def show_progress(job: Job, at: Opened) -> None:
+    """The bar of a running job with its numbers and its own message."""
+    _ = at.translate
+    if job.state == "running":
+        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0)
+    words = progress_words(job, at)
+    if job.cancel_requested:
+        words = _("Stopping at the next step ...")
+    elif job.state == "queued":
+        words = _("Waits for the worker")
+    st.text(" · ".join(filter(None, [words or _("Starting ..."), job.message])))
+
+
+def _active(job: Job, at: Opened) -> None:
+    _ = at.translate
+    with st.container(border=True):
+        _head(job, at)
+        bar, button = st.columns([5, 1], vertical_alignment="bottom")
+        with bar:
+            show_progress(job, at)
+        stop = button.button(
+            _("Cancel"), key=f"cancel-{job.job_id}", disabled=job.cancel_requested, width="stretch",
+            icon=":material/stop_circle:",
+        )  # fmt: skip
+        if stop:
+            with at.site.connect() as db:
+                queue.cancel(db, job.job_id)
+                db.event(at.person, "job.cancelled", {"job": job.job_id, "name": job.name})
+            st.rerun(scope="fragment")
+
+
+def _ended_badly(job: Job, at: Opened) -> None:
+    _ = at.translate
+    with st.container(border=True):
+        _head(job, at)
+        text, button = st.columns([5, 1], vertical_alignment="bottom")
+        if job.error:
+            text.text(job.error.strip().splitlines()[-1])
+        again = button.button(
+            _("Try again"), key=f"retry-{job.job_id}", width="stretch", icon=":material/refresh:"
+        )
+        if again:
+            with at.site.connect() as db:
+                queue.retry(db, job.job_id, at.person)
+            st.rerun(scope="fragment")
+        if job.state == "failed":
+            with st.expander(_("Error and log")):
+                st.code(job.error or _("The job left no error text."), language=None, wrap_lines=True)
+                note(_("The end of the worker's log"))
+                st.code(log_tail(at.site.root / "logs" / "worker.log") or "—", language=None, wrap_lines=True)
+
+
+def log_tail(path: Path, lines: int = LOG_LINES) -> str:
+    """The last lines of a log, or "" when there is none. Reads at most 64 KiB."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(file.tell() - 65536, 0))
+        return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _done(finished: list[Job], at: Opened) -> None:
+    import pandas
+
+    if not finished:
+        return
+    _ = at.translate
+    st.subheader(_("Done"), anchor=False)
+    rows = pandas.DataFrame(
+        {
+            _("Job"): job_name(job.name, at),
+            _("By"): job.requested_by,
+            _("Finished"): moment(job.finished_at, at.language) if job.finished_at else "",
+            _("Took"): _took(job, at),
+            _("Result"): _result(job),
+        }
+        for job in finished
+    )
+    st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _took(job: Job, at: Opened) -> str:
+    if not job.started_at or not job.finished_at:
+        return ""
+    return duration((job.finished_at - job.started_at).total_seconds(), at.language)
+
+
+def _result(job: Job) -> str:
+    simple = {key: value for key, value in (job.result or {}).items() if isinstance(value, (str, int, float))}
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in simple.items()
+    )
+
+
+@st.fragment(run_every=2)
+def live_strip() -> None:
+    """The running jobs in brief, for other pages; when one ends, the whole page renews itself once."""
+    at = opened()
+    try:
+        with at.site.connect() as db:
+            active = [job for job in queue.jobs(db, limit=20) if job.state in queue.ACTIVE]
+    except GenbaError as error:
+        show_error(error)
+        return
+    ids = {job.job_id for job in active}
+    before = st.session_state.get("active_jobs")
+    st.session_state["active_jobs"] = ids
+    if before is not None and before - ids:
+        st.rerun(scope="app")
+    running = [job for job in active if job.state == "running"][:2]
+    if not running:
+        return
+    with st.container(border=True, gap="small"):
+        for job in running:
+            _head(job, at)
+            show_progress(job, at)

@@ -1,0 +1,187 @@
+"""Overview: whether to go on spending, on one page. One sentence, the next step, five numbers, the evidence."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import streamlit as st
+
+from dashboards import charts, effects, figures, words
+from dashboards.effects import Effect
+from dashboards.figures import Missing
+from dashboards.pages import cards
+from dashboards.pages.elements import Opened, empty, how, note, opened, shows_errors, simulated_badge
+from dashboards.pages.jobs import live_strip
+from data import jobs
+from data.messages import number
+
+TARGETS = {"promote": "runs", "correct": "queue", "judge": "queue"}  # where a person acts, by action
+
+
+@shows_errors
+def page() -> None:
+    """The managers' first page."""
+    at = opened()
+    _ = at.translate
+    st.title(_("Overview"), anchor=False)
+    with st.spinner(_("Counting ...")):
+        run_id = effects.last_run(at.site)
+        found = effects.effects(at.site, run_id) if run_id else []
+        step = words.next_step(figures.standing(at.site), found, at.language)
+    st.text(words.last_run_sentence(at.site, at.language))
+    _next_step(step, at)
+    live_strip()
+    cards.show(at)
+    for pair in (
+        (lambda: _gain(found, at), lambda: _alignment(at)),
+        (lambda: _by_day(at), lambda: _risk(at)),
+    ):
+        for column, show in zip(st.columns(2, gap="small"), pair, strict=True):
+            with column, st.container(border=True, height="stretch"):
+                show()
+    _pairs(at)
+
+
+def _next_step(step: words.Step, at: Opened) -> None:
+    _ = at.translate
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="next"):
+        st.badge(_("What to do next"), icon=":material/flag:", color="blue")
+        with st.container(width="stretch", gap=None):
+            st.text(step.what)
+            note(step.why)
+        if step.job:
+            if st.button(step.button, type="primary", key="next-step", icon=":material/play_arrow:"):
+                _enqueue(step, at)
+        elif step.button:
+            page = st.session_state.get("pages", {}).get(TARGETS[step.action])  # app.py puts its pages there
+            if page is not None:
+                st.page_link(page, label=step.button, icon=":material/arrow_forward:")
+
+
+def _enqueue(step: words.Step, at: Opened) -> None:
+    with at.site.connect() as db:
+        jobs.enqueue(db, step.job, step.arguments, at.person)
+        db.event(at.person, "job.queued", {"name": step.job, "arguments": step.arguments})
+    st.toast(at.translate("Queued. The progress appears on this page."), icon=":material/check:")
+    st.rerun()
+
+
+def _gain(found: list[Effect], at: Opened) -> None:
+    _ = at.translate
+    st.subheader(_("What the corrections brought"), anchor=False)
+    shown = effects.same_contrast(found)
+    if not shown:
+        empty(
+            at,
+            _("No retraining yet"),
+            _("Each measure appears here with its interval after the first retraining."),
+        )
+        return
+    main = shown[0]
+    note(
+        _("{arm} against {versus}, {seeds} seeds; points are means, bars 95 % intervals").format(
+            arm=words.arm_name(main.arm, at.language),
+            versus=words.arm_name(main.versus, at.language),
+            seeds=main.seeds,
+        )
+    )
+    simulated = effects.simulated_share(at.site, main.run_id)[0]
+    if simulated:
+        simulated_badge(at, simulated)
+    for chart in charts.gain_chart(shown, at.language):
+        st.altair_chart(chart, theme=None, alt=charts.alternative_text(shown, at.language))
+    formula = _(
+        "Metric of one arm minus metric of the other, mean over the seeds. Interval: paired bootstrap over the "
+        "held-out test items. An interval that includes zero proves nothing, whichever side the point lies on. "
+        "Each interval stands alone: of twenty measures without any effect about one lies off zero by chance."
+    )
+    how(_("How is this computed?"), formula, effects.EFFECTS_SQL)
+
+
+def _alignment(at: Opened) -> None:
+    _ = at.translate
+    st.subheader(_("Alignment before and after"), anchor=False)
+    found = figures.alignment(at.site)
+    if isinstance(found, Missing):
+        empty(at, _("Not yet measurable"), _("It needs {what}.").format(what=_(found.needs)))
+        return
+    means = _("Mean {before} before, {after} after: change {change}, {n} captions").format(
+        before=number(found.mean_before, at.language, 3), after=number(found.mean_after, at.language, 3),
+        change=f"{found.change:+.3f}", n=number(found.n, at.language),
+    )  # fmt: skip
+    if isfinite(found.low):
+        bounds = _("95 % interval of the change {low} to {high}").format(
+            low=f"{found.low:+.3f}", high=f"{found.high:+.3f}"
+        )
+        means = f"{means} · {bounds}"
+    note(means)
+    if found.simulated:
+        simulated_badge(at, found.simulated)
+    st.altair_chart(charts.alignment_chart(found, at.language), theme=None)
+    formula = _(
+        "Cosine of photo and old caption against cosine of the same photo and the new caption in the same language, "
+        "by the same encoder. Interval: paired t. A higher cosine says that the caption fits the photo better in the "
+        "encoder's eyes; whether that helps is measured by the retraining."
+    )
+    how(_("How is this computed?"), formula, figures.ALIGNMENT_SQL, more=lambda: _encoder(found, at))
+
+
+def _encoder(found: figures.Alignment, at: Opened) -> None:
+    _ = at.translate
+    st.text(_("Encoder: {encoder}").format(encoder=found.encoder))
+    if found.knows_corrections:
+        st.text(_("This encoder was itself trained on corrections, so it flatters them."))
+
+
+def _by_day(at: Opened) -> None:
+    _ = at.translate
+    st.subheader(_("Captions fixed by day"), anchor=False)
+    days = figures.fixed_by_day(at.site)
+    if not days:
+        empty(at, _("No correction yet"), _("Every day's corrections appear here."))
+        return
+    st.altair_chart(charts.by_day_chart(days, at.language), theme=None)
+    formula = _("Captions fixed, by the calendar day of this machine's time zone.")
+    how(_("How is this computed?"), formula, figures.BY_DAY_SQL)
+
+
+def _risk(at: Opened) -> None:
+    _ = at.translate
+    st.subheader(_("Where the risk lies"), anchor=False)
+    rows = figures.risk_distribution(at.site)
+    if rows.empty:
+        empty(
+            at, _("Nothing scored yet"), _("The risk of every caption appears here after the first scoring.")
+        )
+        return
+    st.altair_chart(charts.risk_chart(rows, at.language), theme=None)
+    formula = _(
+        "Captions by the risk that ranks the queue, in steps of 0.05; judged ones are those with a verdict."
+    )
+    how(_("How is this computed?"), formula, figures.RISK_SQL)
+
+
+def _pairs(at: Opened) -> None:
+    """What the site holds, by state, language and origin."""
+    _ = at.translate
+    rows = figures.pairs_by_kind(at.site)
+    with st.expander(_("What the site holds"), icon=":material/database:"):
+        if rows.empty:
+            st.text(_("The site has no captions yet."))
+            return
+        names = {
+            "captioned": _("with caption"), "missing": _("without caption"),
+            "ja": _("Japanese"), "en": _("English"), "und": _("no known language"),
+            "legacy": _("from the archive"), "draft": _("draft"), "correction": _("correction"),
+            "lot_approved": _("approved as a lot"),
+        }  # fmt: skip
+        for column in ("state", "language", "origin"):
+            rows[column] = [names.get(value, value) for value in rows[column]]
+        titles = {
+            "state": _("State"),
+            "language": _("Language"),
+            "origin": _("Origin"),
+            "pairs": _("Captions"),
+        }
+        st.dataframe(rows.rename(columns=titles), hide_index=True, width="stretch")
+        st.code(figures.PAIRS_SQL.strip(), language="sql")

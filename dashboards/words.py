@@ -1,0 +1,230 @@
+"""Sentences that a manager can say aloud, composed from the data, and what to do next and why.
+
+No sentence here claims a gain, or a loss, whose interval includes zero: the words for them are reached only through
+`Effect.verdict`, and a property test holds it over random effects.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dashboards import effects as measured
+from dashboards.effects import Effect
+from dashboards.figures import Standing
+from data.messages import number, translator
+from data.site import Site
+
+CORRECTIONS_BEFORE_RETRAIN = (
+    100  # when genba.toml sets no policy: fewer than this rarely show above the noise
+)
+AUDIT_SIZE = 100
+
+
+def metric_name(task: str, metric: str, language: str) -> str:
+    """A metric in words; one that this file does not know keeps its own name."""
+    _ = translator(language)
+    recall = re.search(r"recall(?:_at_|@)(\d+)", metric)
+    where = f"{task}_{metric}"
+    if recall:
+        if "text_to_image" in where or "t2i" in where:
+            text = _("Photo found from words, top {k}")
+        elif "image_to_text" in where or "i2t" in where:
+            text = _("Words found from a photo, top {k}")
+        else:
+            text = _("Found, top {k}")
+        spoken = re.search(r"(?:^|_)(ja|en)(?:_|$)", where)
+        name = text.format(k=recall.group(1))
+        if spoken:
+            name = {"ja": _("{name} (in Japanese)"), "en": _("{name} (in English)")}[spoken.group(1)].format(
+                name=name
+            )
+        return name
+    if "miou" in metric.lower():
+        return _("Regions found in the photo (mIoU)")
+    if "rmse" in metric.lower():
+        return _("Error of depth (RMSE)")
+    return f"{task}: {metric}"
+
+
+def unit_name(effect: Effect, language: str) -> str:
+    """The unit of a difference: points for shares, else the metric's own."""
+    _ = translator(language)
+    return _("points") if effect.is_fraction else effect.unit
+
+
+def difference(value: float, effect: Effect, language: str, unit: bool = True) -> str:
+    """A signed difference with unit: +9.8 points, -0.021 m. Shares are shown times 100."""
+    shown = value * 100 if effect.is_fraction else value
+    digits = 1 if effect.is_fraction else 3
+    sign = "+" if shown > 0 else "−" if round(shown, digits) < 0 else "±"
+    text = f"{sign}{number(abs(shown), language, digits)}"
+    space = "" if language == "ja" and effect.is_fraction else " "
+    return f"{text}{space}{unit_name(effect, language)}" if unit else text
+
+
+def interval(effect: Effect, language: str) -> str:
+    """The 95 % interval of an effect, e.g. "+4.1 to +15.2"."""
+    _ = translator(language)
+    low, high = (difference(v, effect, language, unit=False) for v in (effect.low, effect.high))
+    return _("{low} to {high}").format(low=low, high=high)
+
+
+def effect_sentence(found: list[Effect], language: str, is_last: bool = True) -> str:
+    """What a run showed: its main effect, and how the other measures between the same arms came out.
+
+    found: all effects of the run. is_last: speak of "the last retraining", else of "this retraining".
+    """
+    _ = translator(language)
+    subject = _("The last retraining") if is_last else _("This retraining")
+    main = measured.main_effect(found)
+    if main is None:
+        return _("{subject} ended without a comparison, so no gain is measured.").format(subject=subject)
+    text = {
+        "better": _("{subject} brought a gain: “{metric}” changed by {value} (95 % interval {interval})."),
+        "worse": _("{subject} brought a loss: “{metric}” changed by {value} (95 % interval {interval})."),
+        "undecided": _(
+            "{subject} proves no effect: “{metric}” changed by {value}, "
+            "and the 95 % interval, {interval}, includes zero."
+        ),
+    }[main.verdict]
+    first = text.format(
+        subject=subject,
+        metric=metric_name(main.task, main.metric, language),
+        value=difference(main.value, main, language),
+        interval=interval(main, language),
+    )
+    return joined([first, _others(found, main, language)], language)
+
+
+def joined(sentences: list[str], language: str) -> str:
+    """Sentences one after the other; Japanese puts no space between them."""
+    return ("" if language == "ja" else " ").join(filter(None, sentences))
+
+
+def _others(found: list[Effect], main: Effect, language: str) -> str:
+    """How the measures beside the main one came out; a word for gain or loss only when there is one."""
+    _ = translator(language)
+    others = [effect.verdict for effect in measured.same_contrast(found) if effect != main]
+    if not others:
+        return ""
+    parts = {
+        "better": _("{n} better"),
+        "worse": _("{n} worse"),
+        "undecided": _("{n} undecided"),
+    }
+    counted = [text.format(n=others.count(verdict)) for verdict, text in parts.items() if verdict in others]
+    return _("The other {n} measures: {counted}.").format(
+        n=len(others), counted=("、" if language == "ja" else ", ").join(counted)
+    )
+
+
+def arm_name(arm: str, language: str) -> str:
+    """An arm in words; one that this file does not know keeps its own name."""
+    _ = translator(language)
+    known = {
+        "original": _("Original captions (control)"),
+        "corrected": _("Corrected captions"),
+        "dropped": _("Bad pairs left out (control)"),
+        "base": _("Before the retraining"),
+        "champion": _("Model in use"),
+    }
+    return known.get(arm, arm)
+
+
+def run_sentence(site: Site, run_id: str, language: str) -> str:
+    """One run in words, with the share of simulated corrections behind it."""
+    _ = translator(language)
+    is_last = run_id == measured.last_run(site)
+    text = effect_sentence(measured.effects(site, run_id), language, is_last)
+    simulated, fixed = measured.simulated_share(site, run_id)
+    if not simulated:
+        return text
+    behind = _("Of the {n} corrections behind it {m} are simulated.")
+    counts = {"n": number(fixed, language), "m": number(simulated, language)}
+    return joined([text, behind.format(**counts)], language)
+
+
+def last_run_sentence(site: Site, language: str) -> str:
+    """The last finished retraining in words, or that there is none."""
+    _ = translator(language)
+    run_id = measured.last_run(site)
+    if run_id:
+        return run_sentence(site, run_id, language)
+    return _("No retraining has finished yet, so no gain is measured.")
+
+
+Action = Literal["ingest", "wait", "score", "correct", "audit", "judge", "retrain", "promote"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next. `job`: what the button enqueues; "" when a person must act (correct, judge, promote)."""
+
+    action: Action
+    what: str
+    why: str
+    button: str = ""
+    job: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def next_step(at: Standing, found: list[Effect], language: str) -> Step:
+    """The first rule that applies. found: the effects of the last run."""
+    _ = translator(language)
+    threshold = at.after_corrections or CORRECTIONS_BEFORE_RETRAIN
+
+    def count(value: int) -> str:
+        return number(value, language)
+
+    if not at.pairs:
+        return Step("ingest", _("Read in photos and captions."),
+                    _("The site has no captions yet. Run: genba ingest SITE SOURCE"))  # fmt: skip
+    if "score" in at.active_jobs and not at.scored:
+        return Step("wait", _("Wait for the scoring."), _("It finds the captions that most need a person."))
+    if not at.scored:
+        return Step("score", _("Score the captions."),
+                    _("{n} captions are in, and none is scored: nobody knows yet which ones need a person.").format(
+                        n=count(at.pairs)), _("Score now"), "score")  # fmt: skip
+    if "retrain" in at.active_jobs:
+        return Step("wait", _("Wait for the retraining."),
+                    _("It runs, or waits its turn. Its effect appears here when it has finished."))  # fmt: skip
+    if at.candidate and promotable(found):
+        return Step("promote", _("Promote the retrained model."),
+                    _("Its gain is proven and no measure is proven worse. You decide on the page of retrainings."),
+                    _("Go to the retrainings"))  # fmt: skip
+    if not at.judged:
+        return Step("correct", _("Correct the first captions."),
+                    _("{n} captions wait in the queue, the most doubtful first; none has been judged yet.").format(
+                        n=count(at.waiting)), _("Go to the queue"))  # fmt: skip
+    if not at.drawn:
+        return Step("audit", _("Draw a blind audit of {n} captions.").format(n=AUDIT_SIZE),
+                    _("Only a random draw says how many bad captions are left; corrections from the queue cannot."),
+                    _("Draw the audit"), "audit", {"n": AUDIT_SIZE})  # fmt: skip
+    if at.since_last_run >= threshold:
+        return Step("retrain", _("Retrain on the corrections."),
+                    _("{n} captions have been fixed since the last retraining.").format(n=count(at.since_last_run)),
+                    _("Retrain now"), "retrain")  # fmt: skip
+    if at.audit_waiting:
+        return Step("judge", _("Judge the audit captions."),
+                    _("{n} drawn captions wait for a verdict; they come up in the form between the others.").format(
+                        n=count(at.audit_waiting)), _("Go to the queue"))  # fmt: skip
+    if at.waiting:
+        due = count(max(threshold - at.since_last_run, 0))
+        return Step("correct", _("Correct more captions."),
+                    _("{n} wait in the queue; {m} more fixed captions until the next retraining is due.").format(
+                        n=count(at.waiting), m=due), _("Go to the queue"))  # fmt: skip
+    return Step("audit", _("Draw another blind audit."),
+                _("The queue is empty; an audit shows whether you can stop."),
+                _("Draw the audit"), "audit", {"n": AUDIT_SIZE})  # fmt: skip
+
+
+def promotable(found: list[Effect]) -> bool:
+    """Whether the main effect is a proven gain and nothing that its arm was compared with beats it in any measure."""
+    main = measured.main_effect(found)
+    return (
+        main is not None
+        and main.verdict == "better"
+        and all(effect.verdict != "worse" for effect in found if effect.arm == main.arm)
+    )
