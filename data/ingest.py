@@ -159,7 +159,7 @@ class _Run:
         files = list(self._find(rows))
         self._look_at(list(dict.fromkeys(file.path for _, file in files if file.path not in self.facts)))
         entries = [entry for row, file in files if (entry := self._entry(row, file))]
-        photos = {}
+        photos: dict[str, tuple[PhotoFile, PhotoFacts | None]] = {}
         for _, file in files:
             facts = self.facts[file.path]
             if isinstance(facts, str):

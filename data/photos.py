@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
@@ -103,9 +104,8 @@ def read_photo_facts(path: Path, max_megapixels: float, image_id: str | None = N
     image_id = image_id or image_hash(path)
     with _opened(path) as image:
         _require_size(image, path, max_megapixels)
-        file = image.fp
-        if image.format in ("JPEG", "MPO") and file is not None:
-            _require_ending(file, path)
+        if image.format in ("JPEG", "MPO"):
+            _require_ending(path)
         width, height = image.size
         small, orientation = _decode(image, None, 64)
         taken_at = _taken_at(image)
@@ -167,7 +167,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise PhotoError(reason, f"The photo {path} {words}: {text}.") from error
 
 
-def _open_file(path: Path) -> BinaryIO:
+def _open_file(path: Path) -> BufferedReader:
     """Refuses what would block (a pipe) or never end (a device)."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -177,7 +177,7 @@ def _open_file(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _open_image(file: BinaryIO, path: Path) -> Image.Image:
+def _open_image(file: BufferedReader, path: Path) -> Image.Image:
     head = file.read(12)
     file.seek(0)
     Image.init()  # some formats are unknown until all plug-ins are loaded; does nothing the second time
@@ -211,13 +211,11 @@ def _require_size(image: Image.Image, path: Path, max_megapixels: float | None) 
         )
 
 
-def _require_ending(file: BinaryIO, path: Path) -> None:
+def _require_ending(path: Path) -> None:
     """A JPEG decoder takes a tail of zeros for grey pixels and says nothing: look for it."""
-    at = file.tell()
-    file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - 65536))
-    tail = file.read()
-    file.seek(at)
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
+        tail = file.read()
     content = tail.rstrip(b"\0")
     if len(tail) - len(content) >= EMPTY_TAIL and not content.endswith(b"\xff\xd9"):
         raise PhotoError("truncated", f"The photo {path} ends too early: the rest of the file is zeros.")
