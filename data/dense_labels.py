@@ -175,7 +175,7 @@ def _label(site: Site, image_id: str, kind: str) -> LabelFile:
 
 
 def _mask_meta(root: Path, classes: Mapping[int, str] | None, ignore: Sequence[int] | None) -> dict[str, Any]:
-    """["background", "scratch"], {"0": "background"}, {"background": 0}, or {"classes": one of these, "ignore": [39]}."""
+    """["background", "dent"], {"0": "background"}, {"background": 0}, or {"classes": any of them, "ignore": [39]}."""
     stated: Any = _json(root, "classes.json")
     if isinstance(stated, dict) and "classes" in stated:
         ignore = stated.get("ignore", []) if ignore is None else ignore
