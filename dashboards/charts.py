@@ -41,7 +41,7 @@ DAYS_SHOWN = 14
 ROW_HEIGHT = 34  # px for one metric or arm
 AXIS_HEIGHT, LEGEND_HEIGHT, TITLE_HEIGHT = 58, 30, 30  # px: a chart's height contains all of them
 PANEL_HEIGHT = 280
-LABEL_WIDTH = 190  # px, so that charts of different units line up
+LABEL_WIDTH = 180  # px, so that charts of different units line up
 
 
 def look(chart: Any) -> Chart:
@@ -89,7 +89,8 @@ def _gain_rows(effects: list[Effect], language: str, with_legend: bool) -> Chart
     direction = _("larger is better") if effects[0].higher_is_better else _("smaller is better")
     unit = words.unit_name(effects[0], language)
     shown = [verdict[v] for v in VERDICTS]
-    legend = alt.Legend() if with_legend else None
+    present = [text for text in shown if text in set(rows["verdict"])]
+    legend = alt.Legend(values=present, columnPadding=8) if with_legend else None
     color = alt.Color(
         "verdict:N", legend=legend, scale=alt.Scale(domain=shown, range=[c for c, _s in VERDICTS.values()])
     )

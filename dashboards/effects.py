@@ -137,8 +137,8 @@ def _place(effect: Effect) -> tuple[Any, ...]:
     return contrast, *metric_place(effect.task, effect.metric), effect.arm, effect.versus
 
 
-def metric_place(task: str, metric: str) -> tuple[int, str, list[tuple[int, str]]]:
-    """Order of metrics: the main ones first, then by task and name, numbers as numbers (top 5 before top 10)."""
+def metric_place(task: str, metric: str) -> tuple[int, bool, str, list[tuple[int, str]]]:
+    """Order of metrics: the main ones, the other retrieval ones, other tasks; top 5 before top 10."""
     where = f"{task}_{metric}".replace("@", "_at_")
     wanted = [
         place
@@ -146,7 +146,7 @@ def metric_place(task: str, metric: str) -> tuple[int, str, list[tuple[int, str]
         if re.search(rf"{name}(?!\d)", where) and direction in where
     ]
     pieces = [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", metric)]
-    return min(wanted, default=len(MAIN_METRICS)), task, pieces
+    return min(wanted, default=len(MAIN_METRICS)), not task.startswith("retrieval"), task, pieces
 
 
 def main_effect(found: list[Effect]) -> Effect | None:
@@ -158,6 +158,15 @@ def same_contrast(found: list[Effect]) -> list[Effect]:
     """The effects between the same two arms as the main one, in order."""
     main = main_effect(found)
     return [e for e in sorted(found, key=_place) if main and (e.arm, e.versus) == (main.arm, main.versus)]
+
+
+def detectable(effect: Effect) -> float:
+    """The smallest true effect that a run with this one's spread finds with 80 % power at the 5 % level.
+
+    (z(0.975) + z(0.8)) times the standard error, which is the interval's width / (2 z(0.975)); Cohen 1988, chapter 2.
+    An interval of -1.96 to 1.96 has the standard error 1, so 2.80 can be found.
+    """
+    return (1.95996 + 0.84162) * (effect.high - effect.low) / (2 * 1.95996)
 
 
 def gain(site: Site) -> Effect | Missing:

@@ -14,6 +14,7 @@ from dashboards import effects as measured
 from dashboards.effects import Effect
 from dashboards.figures import Standing
 from data.messages import number, translator
+from data.settings import RetrainSection
 from data.site import Site
 
 CORRECTIONS_BEFORE_RETRAIN = (
@@ -155,6 +156,37 @@ def last_run_sentence(site: Site, language: str) -> str:
     return _("No retraining has finished yet, so no gain is measured.")
 
 
+def policy_sentence(settings: RetrainSection, since_last_run: int, language: str) -> str:
+    """When a retraining starts by itself. since_last_run: captions fixed since the last one began."""
+    _ = translator(language)
+    parts = []
+    if settings.after_corrections:
+        parts.append(
+            _("Starts by itself after {n} fixed captions; {m} so far.").format(
+                n=number(settings.after_corrections, language), m=number(since_last_run, language)
+            )
+        )
+    if settings.schedule:
+        parts.append(_("Starts by itself on the schedule {line}.").format(line=settings.schedule))
+    if not parts:
+        return _(
+            "Never starts by itself: retrain.after_corrections and retrain.schedule in genba.toml are not set."
+        )
+    return joined(parts, language)
+
+
+def detectable_sentence(effect: Effect | None, language: str) -> str:
+    """How small an effect the next run can show, if it is as large as the last one."""
+    _ = translator(language)
+    if effect is None:
+        return _("How small an effect can be shown is known after the first retraining.")
+    text = _(
+        "A run like the last one (n = {n}, {seeds} seeds) shows effects from about {value} in four of five cases."
+    )
+    value = difference(measured.detectable(effect), effect, language).removeprefix("+")
+    return text.format(n=number(effect.n, language), seeds=effect.seeds, value=value)
+
+
 Action = Literal["ingest", "wait", "score", "correct", "audit", "judge", "retrain", "promote"]
 
 
@@ -192,7 +224,7 @@ def next_step(at: Standing, found: list[Effect], language: str) -> Step:
                     _("It runs, or waits its turn. Its effect appears here when it has finished."))  # fmt: skip
     if at.candidate and promotable(found):
         return Step("promote", _("Promote the retrained model."),
-                    _("Its gain is proven and no measure is proven worse. You decide on the page of retrainings."),
+                    _("Its gain is proven, and no measure is proven worse."),
                     _("Go to the retrainings"))  # fmt: skip
     if not at.judged:
         return Step("correct", _("Correct the first captions."),

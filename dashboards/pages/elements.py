@@ -85,6 +85,11 @@ def how(
     return place
 
 
+def heading(title: str) -> None:
+    """The title of a panel; smaller than a page's."""
+    st.markdown(f"##### {title}", anchors=False)
+
+
 def missing(label: str, found: Missing, at: Opened) -> None:
     """A number that cannot be given: what it needs, never a zero."""
     _ = at.translate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.pages.elements import Opened, empty, note, opened, show_error, shows_errors
+from dashboards.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
 from data import jobs as queue
 from data.errors import GenbaError
 from data.jobs import Job
@@ -143,7 +143,7 @@ def _active(job: Job, at: Opened) -> None:
             with at.site.connect() as db:
                 queue.cancel(db, job.job_id)
                 db.event(at.person, "job.cancelled", {"job": job.job_id, "name": job.name})
-            st.rerun(scope="fragment")
+            st.rerun()
 
 
 def _ended_badly(job: Job, at: Opened) -> None:
@@ -159,7 +159,7 @@ def _ended_badly(job: Job, at: Opened) -> None:
         if again:
             with at.site.connect() as db:
                 queue.retry(db, job.job_id, at.person)
-            st.rerun(scope="fragment")
+            st.rerun()
         if job.state == "failed":
             with st.expander(_("Error and log")):
                 st.code(job.error or _("The job left no error text."), language=None, wrap_lines=True)
@@ -183,7 +183,7 @@ def _done(finished: list[Job], at: Opened) -> None:
     if not finished:
         return
     _ = at.translate
-    st.subheader(_("Done"), anchor=False)
+    heading(_("Done"))
     rows = pandas.DataFrame(
         {
             _("Job"): job_name(job.name, at),
@@ -230,5 +230,7 @@ def live_strip() -> None:
         return
     with st.container(border=True, gap="small"):
         for job in running:
-            _head(job, at)
-            show_progress(job, at)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.badge(job_name(job.name, at), color="blue", icon=":material/play_circle:")
+                note(" · ".join(filter(None, [progress_words(job, at), job.message])))
+            st.progress(min(job.done / job.total, 1.0) if job.total else 0.0)

@@ -10,7 +10,7 @@ from dashboards import charts, effects, figures, words
 from dashboards.effects import Effect
 from dashboards.figures import Missing
 from dashboards.pages import cards
-from dashboards.pages.elements import Opened, empty, how, note, opened, shows_errors, simulated_badge
+from dashboards.pages.elements import Opened, empty, heading, how, note, opened, shows_errors, simulated_badge
 from dashboards.pages.jobs import live_strip
 from data import jobs
 from data.messages import number
@@ -68,7 +68,7 @@ def _enqueue(step: words.Step, at: Opened) -> None:
 
 def _gain(found: list[Effect], at: Opened) -> None:
     _ = at.translate
-    st.subheader(_("What the corrections brought"), anchor=False)
+    heading(_("What the corrections brought"))
     shown = effects.same_contrast(found)
     if not shown:
         empty(
@@ -100,7 +100,7 @@ def _gain(found: list[Effect], at: Opened) -> None:
 
 def _alignment(at: Opened) -> None:
     _ = at.translate
-    st.subheader(_("Alignment before and after"), anchor=False)
+    heading(_("Alignment before and after"))
     found = figures.alignment(at.site)
     if isinstance(found, Missing):
         empty(at, _("Not yet measurable"), _("It needs {what}.").format(what=_(found.needs)))
@@ -135,7 +135,7 @@ def _encoder(found: figures.Alignment, at: Opened) -> None:
 
 def _by_day(at: Opened) -> None:
     _ = at.translate
-    st.subheader(_("Captions fixed by day"), anchor=False)
+    heading(_("Captions fixed by day"))
     days = figures.fixed_by_day(at.site)
     if not days:
         empty(at, _("No correction yet"), _("Every day's corrections appear here."))
@@ -147,7 +147,7 @@ def _by_day(at: Opened) -> None:
 
 def _risk(at: Opened) -> None:
     _ = at.translate
-    st.subheader(_("Where the risk lies"), anchor=False)
+    heading(_("Where the risk lies"))
     rows = figures.risk_distribution(at.site)
     if rows.empty:
         empty(

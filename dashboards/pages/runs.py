@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboards import charts, effects, words
+from dashboards import charts, effects, figures, words
 from dashboards.effects import Effect, Model, Run
 from dashboards.pages.elements import (
     Opened,
     empty,
+    heading,
     how,
     note,
     opened,
@@ -47,13 +48,17 @@ def _start(at: Opened) -> None:
     """Start a retraining by hand, knowing beforehand how small an effect it can show."""
     _ = at.translate
     settings = at.site.settings.retrain
-    st.subheader(_("Start a retraining"), anchor=False)
+    heading(_("Start a retraining"))
     arms = " / ".join(words.arm_name(arm, at.language) for arm in settings.arms)
     note(
         _("Arms: {arms}. Same photos, base, steps ({steps}) and seeds.").format(
             arms=arms, steps=settings.steps
         )
     )
+    last = effects.gain(at.site)
+    note(words.detectable_sentence(last if isinstance(last, Effect) else None, at.language))
+    since = figures.standing(at.site).since_last_run
+    note(words.policy_sentence(settings, since, at.language))
     with st.form("retrain", border=False):
         seeds = st.number_input(
             _("Seeds for each arm"),
@@ -74,7 +79,7 @@ def _start(at: Opened) -> None:
 def _models(at: Opened) -> None:
     """The model in use, the candidates, and the two decisions a person may take."""
     _ = at.translate
-    st.subheader(_("Models"), anchor=False)
+    heading(_("Models"))
     found = effects.models(at.site)
     champion = next((model for model in found if model.state == "champion"), None)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -153,16 +158,15 @@ def _choose(found: list[Run], at: Opened) -> Run:
     import pandas
 
     _ = at.translate
-    st.subheader(_("All retrainings"), anchor=False)
+    heading(_("All retrainings"))
     rows = pandas.DataFrame(
         {
             _("Started"): moment(run.created_at, at.language),
             _("State"): state_name(run.state, at),
             _("By"): run.requested_by or "",
-            _("Arms"): ", ".join(words.arm_name(arm, at.language) for arm in run.arms),
             _("Seeds"): run.seeds,
             _("Took"): duration(run.seconds, at.language) if run.seconds is not None else "",
-            _("Snapshot"): run.snapshot_id or "",
+            _("Arms"): ", ".join(words.arm_name(arm, at.language) for arm in run.arms),
         }
         for run in found
     )
@@ -259,7 +263,7 @@ def _arms(run: Run, at: Opened) -> None:
     groups = effects.metrics(at.site, run.run_id)
     if not groups:
         return
-    st.subheader(_("Arms side by side"), anchor=False)
+    heading(_("Arms side by side"))
     note(_("Each dot is one seed, the line is their mean. Values on held-out photos with checked captions."))
     for first in range(0, len(groups), 2):
         for column, group in zip(st.columns(2, gap="medium"), groups[first : first + 2], strict=False):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import words
-from dashboards.effects import Effect, main_effect, same_contrast
+from dashboards.effects import Effect, detectable, main_effect, same_contrast
 from dashboards.figures import Standing
+from data.settings import RetrainSection
 from data.site import Site
 from tests.dashboards.conftest import START, add_effect, add_run
 
@@ -174,6 +175,23 @@ def test_next_step(
 def test_the_audit_job_says_how_many() -> None:
     step = words.next_step(dataclasses.replace(AT, drawn=0), [], "en")
     assert step.arguments == {"n": words.AUDIT_SIZE}
+
+
+def test_the_policy_in_words() -> None:
+    never = RetrainSection()
+    assert words.policy_sentence(never, 5, "en").startswith("Never starts by itself")
+    both = RetrainSection(after_corrections=200, schedule="0 3 * * 6")
+    text = words.policy_sentence(both, 5, "en")
+    assert (
+        text
+        == "Starts by itself after 200 fixed captions; 5 so far. Starts by itself on the schedule 0 3 * * 6."
+    )
+
+
+def test_the_smallest_detectable_effect() -> None:
+    assert detectable(effect(0.0, -0.0196, 0.0196)) == pytest.approx(0.0280, abs=1e-4)
+    assert "about 2.8 points" in words.detectable_sentence(effect(0.0, -0.0196, 0.0196), "en")
+    assert "after the first retraining" in words.detectable_sentence(None, "en")
 
 
 def test_an_unknown_metric_keeps_its_own_name() -> None:
