@@ -1,6 +1,6 @@
 """A Chromium for the tests: found, or from the system's packages when root, or playwright's own download.
 
-    python -m tests.browser          installs what is missing, prints the path
+python -m tests.browser          installs what is missing, prints the path
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def install() -> str:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
     path = chromium()
     if path is None:
-        raise SystemExit("No Chromium found. Install one (Debian: apt-get install chromium) or set GENBA_CHROMIUM.")
+        raise SystemExit(
+            "No Chromium found. Install one (Debian: apt-get install chromium) or set GENBA_CHROMIUM."
+        )
     return path
 
 

@@ -37,7 +37,8 @@ LINES = ("A", "B", "C")
 SHIFTS = ("day", "night")
 AUTHORS = {"A": ("sato", "tanaka", "maria"), "B": ("suzuki", "nguyen"), "C": ("ito", "yamada", "john")}
 Progress = Callable[[int, int], None]
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def build_photos(

@@ -52,8 +52,7 @@ def plain_caption(found: Slots, language: str) -> str:
     """The caption with the plainest words, in the style of the `parts` template."""
     word = {slot: WORDS[language][slot][str(value)][0] for slot, value in found.items() if value != "none"}
     if language == "ja":
-        unit = COUNTERS.get(str(found["part"]), "個")
-        head = f"{word['background']}の上の{word['material']}製{word['part']}{found['count']}{unit}。"
+        head = f"{word['background']}の上の{word['material']}製{word['part']}{found['count']}個。"
         tail = (
             f"{word['place']}に{word['severity']}{word['defect']}があります。"
             if "defect" in word
@@ -96,6 +95,7 @@ def _japanese(found: Slots, rng: np.random.Generator) -> str:
         _word(found, "background", "ja", rng),
         _japanese_flaw(found, rng),
     )
+    order: tuple[str, ...]
     if ground and flaw:
         order = (
             "{g}の上に{t}、{f}",
@@ -142,6 +142,7 @@ def _english(found: Slots, rng: np.random.Generator) -> str:
     things, flaw = _english_things(found, rng), _english_flaw(found, rng)
     ground = _word(found, "background", "en", rng)
     on = _join(rng, ("on the {g}", "on {g}", "lying on the {g}"), g=ground) if ground else ""
+    order: tuple[str, ...]
     if on and flaw:
         order = (
             "{t} {on}, {f}",

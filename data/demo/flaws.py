@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.demo.shapes import HOLES, Field
 from data.demo.surfaces import noise, rough_noise
@@ -19,6 +20,7 @@ CLASSES = {
 }  # fmt: skip
 SIZES = {"slight": 0.17, "moderate": 0.29, "severe": 0.46}
 CONTRAST = {"slight": 0.72, "moderate": 0.88, "severe": 1.0}
+Where = NDArray[np.bool_]
 DARK = ("rubber", "cast_iron")
 
 
@@ -51,7 +53,7 @@ def flaw_of(part: str, material: str, place: str, severity: str, pixel: float) -
     return Flaw(size + 0.75 * hole, CONTRAST[severity], hole, place != "centre", material, pixel)
 
 
-def apply_flaw(rng: np.random.Generator, name: str, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def apply_flaw(rng: np.random.Generator, name: str, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     """Change the patch; returns where the defect lies, boolean, inside the part's outline."""
     whole = patch.alpha > 0.5
     return FLAWS[name](rng, flaw, a, b, patch) & whole
@@ -76,7 +78,7 @@ def _blob(rng: np.random.Generator, a: Field, b: Field, size: float, ragged: flo
     return (1 - r - ragged * 0.22 * wobble).astype(np.float32)
 
 
-def _scratch(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _scratch(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     along, across = _turn(rng, a, b)
     length = flaw.size * 1.55
     width = 0.020 + 0.018 * flaw.contrast * (flaw.size > 0.2)
@@ -99,7 +101,7 @@ def _scratch(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Pa
     return where
 
 
-def _dent(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _dent(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     along, across = _turn(rng, a, b)
     size = flaw.size * 0.95
     r2 = (along / size) ** 2 + (across / (size * rng.uniform(0.7, 0.95))) ** 2
@@ -111,7 +113,7 @@ def _dent(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch
     return r2 < 0.9
 
 
-def _rust(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _rust(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     patchy, grain = rough_noise(rng, a.shape, 14), noise(rng, a.shape, (90, 90))
     field = _blob(rng, a, b, flaw.size * 1.15, 0.6) + 1.5 * (patchy - 0.5) + 0.35 * (grain - 0.5)
     share = np.clip(field / 0.18, 0, 1) * (0.80 + 0.2 * flaw.contrast)
@@ -131,7 +133,7 @@ def _path(rng: np.random.Generator, along: Field, length: float, jag: float) -> 
     return np.interp(along, knots, walk - walk[6]).astype(np.float32)
 
 
-def _crack(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _crack(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     along, across = _turn(rng, a, b)
     length = flaw.size * 1.35
     width = 0.016 + 0.050 * flaw.size
@@ -154,7 +156,7 @@ def _crack(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patc
     return where
 
 
-def _stain(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _stain(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     """Spilled oil: dark, smooth, wet, with a sharper rim and drops around it; on black parts a pale dried film."""
     field = _blob(rng, a, b, flaw.size * 1.05, 1.0) / 0.16
     for _ in range(5):
@@ -175,7 +177,7 @@ def _stain(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patc
     return field > 0.3
 
 
-def _chip(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _chip(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     """Broken away: the edge is gone, and a rough bright fracture is left around the gap."""
     broken, facets = rough_noise(rng, a.shape, 9), noise(rng, a.shape, (26, 26))
     field = _blob(rng, a, b, flaw.size * 0.95, 0.5) + 0.7 * (broken - 0.5)
@@ -192,7 +194,7 @@ def _chip(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch
     return field > 0.03
 
 
-def _burn(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Field:
+def _burn(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch) -> Where:
     """Soot in the middle, then heat colours: straw, purple, blue on metal; brown blisters on the rest."""
     soot = rough_noise(rng, a.shape, 10)
     field = _blob(rng, a, b, flaw.size * 1.45, 0.35) + 0.35 * (soot - 0.5)
@@ -214,7 +216,7 @@ def _burn(rng: np.random.Generator, flaw: Flaw, a: Field, b: Field, patch: Patch
     return field > 0.06
 
 
-FLAWS: dict[str, Callable[[np.random.Generator, Flaw, Field, Field, Patch], Field]] = {
+FLAWS: dict[str, Callable[[np.random.Generator, Flaw, Field, Field, Patch], Where]] = {
     "scratch": _scratch, "dent": _dent, "rust": _rust, "crack": _crack, "stain": _stain, "chip": _chip,
     "burn": _burn,
 }  # fmt: skip

@@ -15,13 +15,13 @@ from PIL import Image
 from data.demo.shapes import Field
 
 
-def noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Field:
+def noise(rng: np.random.Generator, shape: tuple[int, ...], cells: tuple[int, int]) -> Field:
     """Smooth noise, 0 to 1, mean one half: `cells` (down, across) random values enlarged to `shape`."""
     grid = Image.fromarray(rng.random(cells, dtype=np.float32))
     return np.asarray(grid.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
 
-def rough_noise(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> Field:
+def rough_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Field:
     """Three octaves of noise, about 0 to 1: patchy, with fine grain."""
     octaves = [noise(rng, shape, (max(2, cells * k * shape[0] // shape[1]), cells * k)) for k in (1, 2, 6)]
     return 0.55 * octaves[0] + 0.3 * octaves[1] + 0.15 * octaves[2]
@@ -100,7 +100,7 @@ def ground(rng: np.random.Generator, name: str, x: Field, y: Field, angle: float
     return GROUNDS[name](rng, along + rng.uniform(0, 3), across + rng.uniform(0, 3), angle, pixel)
 
 
-def _streaks(rng: np.random.Generator, shape: tuple[int, int], angle: float, fine: int) -> Field:
+def _streaks(rng: np.random.Generator, shape: tuple[int, ...], angle: float, fine: int) -> Field:
     """Noise drawn out along the direction `angle`."""
     h, w = shape
     side = int(math.hypot(h, w)) + 2

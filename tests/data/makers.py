@@ -48,12 +48,12 @@ def site(folder: Path, roots: Sequence[Path], **photo_settings: Any) -> Site:
 
 def contents(of: Site) -> dict[str, list[dict[str, Any]]]:
     """What an ingest leaves, without the times."""
-    tables = {"images": "image_id", "pairs": "pair_id", "rejects": "item", "dense_labels": "image_id"}
+    tables = {"images": "image_id", "pairs": "pair_id", "rejects": "source, item, reason", "dense_labels": "image_id, kind"}
     with of.connect() as db:
         return {
             table: [
                 {key: value for key, value in row.items() if key not in ("added_at", "rejected_at")}
-                for row in db.rows(f"SELECT * FROM {table} ORDER BY {key}, ALL")
+                for row in db.rows(f"SELECT * FROM {table} ORDER BY {key}")
             ]
             for table, key in tables.items()
         }

@@ -149,4 +149,4 @@ def test_the_plain_caption_in_both_languages() -> None:
     found = {"part": "bolt", "material": "steel", "defect": "scratch", "place": "centre", "severity": "severe",
              "background": "workbench", "count": 2}  # fmt: skip
     assert plain_caption(found, "en") == "2 steel bolts with severe scratch at the centre, on the workbench"
-    assert plain_caption(found, "ja") == "作業台の上の鋼製ボルト2本。中央に重度の傷があります。"
+    assert plain_caption(found, "ja") == "作業台の上の鋼製ボルト2個。中央に重度の傷があります。"

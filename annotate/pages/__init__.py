@@ -1,0 +1,1 @@
+"""The staff pages; each module has `page()`, which app.py calls."""

@@ -1,0 +1,172 @@
+"""Finds the values of slots in a caption that somebody wrote freely: by dictionary, the longest word first.
+
+    vocabulary = Vocabulary.of(template, "ja")
+    vocabulary.find("作業台にキズのある鋼製ボルト2本")   # {"background": "workbench", "defect": "scratch", …, "count": 2}
+
+Japanese is searched without word boundaries, English with them and with plurals. A word of the `ignore` list takes its
+place in the text and states nothing. Where a caption names two options of a choice, the first one counts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from data.template_schema import Forms, Language, Option, Slot, TemplateFields
+
+ENGLISH_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+ENGLISH_ONE = ("single", "a single", "a", "an")
+KANJI_NUMBERS = "〇一二三四五六七八九十"
+NOT_THERE = "なし|無し|ない|無い|ありません|見当たらない|見当たりません"
+PREPOSITIONS = "on|of|in|at|with|the|near|by|and|from|for|to|inside|holds?|without"
+HYPHENS = re.compile("[\u2010-\u2015\u2212]")
+COUNTED, STATED = "\ue000", "\ue001"  # what stands in place of a word found: one that is counted, any other
+DIGITS = r"(?:(?<![0-9a-z])-)?\d+(?:\.\d+)?"
+
+
+def normalise(text: str, language: Language) -> str:
+    """The form in which words and captions are compared: NFKC, small letters, one kind of hyphen and space."""
+    plain = HYPHENS.sub("-", unicodedata.normalize("NFKC", text).casefold())
+    if language == "en":
+        return " ".join(re.sub(r"(?<=[a-z])-(?=[a-z])", " ", plain).split())
+    return re.sub(r"(?<![a-z0-9])\s+|\s+(?![a-z0-9])", "", plain.strip())
+
+
+def plurals(word: str) -> tuple[str, ...]:
+    """An English word and what may stand for it in the plural: ("box", "boxs", "boxes")."""
+    ending = (word[:-1] + "ies",) if word.endswith("y") else ()
+    return (word, word + "s", word + "es", *ending)
+
+
+def option_words(option: Option, language: Language) -> Iterator[str]:
+    """Label, synonyms, and the phrase where it is plain text."""
+    yield option.label[language]
+    yield from option.synonyms.get(language, ())
+    phrase = option.phrase.get(language)
+    if isinstance(phrase, str) and not set("{}[]") & set(phrase):
+        yield phrase
+
+
+def word_pattern(words: Iterable[str], language: Language) -> re.Pattern[str] | None:
+    """Finds the longest of the (normalised) words at each place; None when there are no words."""
+    found = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    if not found:
+        return None
+    return re.compile(found if language == "ja" else rf"(?<![a-z0-9])(?:{found})(?![a-z0-9])")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of one template in one language, ready to be searched for."""
+
+    language: Language
+    slots: tuple[Slot, ...]
+    words: dict[str, tuple[tuple[Slot, Option], ...]]  # normalised word -> what it states; () for ignored words
+    pattern: re.Pattern[str] | None
+
+    @classmethod
+    def of(cls, template: TemplateFields, language: Language) -> Vocabulary:
+        words: dict[str, tuple[tuple[Slot, Option], ...]] = {}
+        for slot in template.slots:
+            for option in slot.options:
+                for word in option_words(option, language):
+                    for form in forms_of(word, language):
+                        if (slot, option) not in words.get(form, ()):
+                            words[form] = (*words.get(form, ()), (slot, option))
+        for word in template.ignore.get(language, ()):
+            for form in forms_of(word, language):
+                words[form] = ()
+        return cls(language, template.slots, words, word_pattern(words, language))
+
+    def find(self, caption: str) -> dict[str, Any]:
+        """Slot id -> option id, list of option ids (multi) or number. Text and ratings are not searched for."""
+        text = normalise(caption, self.language)
+        found: dict[str, Any] = {}
+        masked = self.mask(text, found)
+        for slot in self.slots:
+            if slot.type == "number" and (value := self._number(slot, masked)) is not None:
+                found[slot.id] = value
+        return {slot.id: found[slot.id] for slot in self.slots if slot.id in found}
+
+    def mask(self, text: str, found: dict[str, Any]) -> str:
+        """The normalised text with every word found (and ignored) blotted out; what they state goes into `found`."""
+        if self.pattern is None:
+            return text
+        masked = text
+        for match in self.pattern.finditer(text):
+            stated = self.words[match.group()]
+            for slot, option in stated:
+                if slot.type == "multi":
+                    chosen = found.setdefault(slot.id, [])
+                    found[slot.id] = [o.id for o in slot.options if o.id in chosen or o.id == option.id]
+                else:
+                    found.setdefault(slot.id, option.id)
+            blot = COUNTED if any(slot.counted_by for slot, _ in stated) else STATED
+            masked = masked[: match.start()] + blot * len(match.group()) + masked[match.end() :]
+        return masked
+
+    def _number(self, slot: Slot, masked: str) -> int | float | None:
+        counts = any(other.counted_by == slot.id for other in self.slots)
+        for expression in self._expressions(slot, counts):
+            for match in re.finditer(expression, masked):
+                value = self._value(match.group("n") if "n" in match.groupdict() else "0")
+                if (slot.min is None or value >= slot.min) and (slot.max is None or value <= slot.max):
+                    if not slot.whole:
+                        return value
+                    if value == int(value):
+                        return int(value)
+        return None
+
+    def _expressions(self, slot: Slot, counts: bool) -> Iterator[str]:
+        """Regular expressions whose group n is the number (none: the number is 0), the most certain first."""
+        own = [*slot.unit_words.get(self.language, ())] + ([slot.unit[self.language]] if slot.unit else [])
+        if own:
+            number = f"{DIGITS}|[{KANJI_NUMBERS}]" if self.language == "ja" else _english_number(ENGLISH_NUMBERS)
+            yield rf"(?P<n>{number})\s*(?:{_units(own, self.language)})"
+        if not counts:
+            if not own:
+                yield rf"(?<![\w.{STATED}{COUNTED}])(?P<n>{DIGITS})(?![\w.])"
+            return
+        yield r"(?<![a-z0-9])[x×]\s*(?P<n>\d+)(?![\d.])"
+        if self.language == "ja":
+            yield rf"{COUNTED}[がはも]?(?:{NOT_THERE})"
+            yield rf"{COUNTED}(?P<n>\d+)(?![\d.a-z%])"
+        else:
+            between = rf"(?:\s+(?!(?:{PREPOSITIONS})\b)[^\s,.;:]+){{0,3}}?\s+{COUNTED}"
+            yield rf"(?P<n>{_english_number(ENGLISH_NUMBERS)}){between}"
+            yield rf"(?P<n>{_english_number(ENGLISH_ONE)}){between}"
+
+    @staticmethod
+    def _value(number: str) -> float:
+        if number in ENGLISH_NUMBERS:
+            return ENGLISH_NUMBERS.index(number)
+        if number in ENGLISH_ONE:
+            return 1
+        return KANJI_NUMBERS.index(number) if number in KANJI_NUMBERS else float(number)
+
+
+def forms_of(word: str, language: Language) -> tuple[str, ...]:
+    """A word as it may stand in a normalised text."""
+    plain = normalise(word, language)
+    return plurals(plain) if language == "en" else (plain,)
+
+
+def _english_number(words: Iterable[str]) -> str:
+    return rf"(?<![\w.])(?:{DIGITS}|{'|'.join(sorted(words, key=len, reverse=True))})(?![\w.])"
+
+
+def _units(words: Iterable[str], language: Language) -> str:
+    """Units as alternatives, the longest first; one that ends in a letter ends there ("m" is not in "mm")."""
+    plain = sorted((normalise(word, language) for word in words), key=len, reverse=True)
+    return "|".join(re.escape(word) + ("(?![a-z])" if word[-1].isascii() and word[-1].isalpha() else "") for word in plain)
+
+
+def fixed_forms(phrase: str | Forms) -> Iterator[str]:
+    """The patterns of a phrase: one, or one for each grammatical number."""
+    if isinstance(phrase, str):
+        yield phrase
+    else:
+        yield from (form for form in (phrase.zero, phrase.one, phrase.other) if form is not None)

@@ -1,0 +1,161 @@
+"""Reads a template file; every mistake in it comes back with its line, the value and the choices.
+
+    my.yaml, line 14, slots 2 (defect): unknown key 'lable' (did you mean 'label'?). Known: id, type, label, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from data.errors import GenbaError, nearest
+from data.template_checks import Mistake, Place, mistakes
+from data.template_schema import BadExample, Examples, Forms, Option, ShowWhen, Slot, TemplateFields, VagueWord
+
+BYTES = 1_000_000
+SHOWN = 12  # mistakes in one message
+NEXT = "mend the file; data/packs/parts.yaml is a commented example"
+T = TypeVar("T", bound=TemplateFields)
+
+
+def read_template(path: Path, model: type[T]) -> T:
+    """The checked template of a file. Raises GenbaError that lists the mistakes with their lines."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise GenbaError(f"The template {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise GenbaError(f"The template {path} is not UTF-8 text (byte {error.start}).", next=NEXT) from error
+    return parse_template(text, path.name, model)
+
+
+def parse_template(text: str, name: str, model: type[T]) -> T:
+    """The checked template of a text. `name` stands in the messages."""
+    if len(text) > BYTES:
+        raise GenbaError(f"The template {name} has {len(text)} characters; at most {BYTES} are read.")
+    data, lines = _load(text, name)
+    try:
+        template = model.model_validate(_tuples(data))
+        found = mistakes(template)
+    except ValidationError as error:
+        found = [_in_words(one, data) for one in error.errors()]
+    if found:
+        raise GenbaError(_report(name, found, lines, data), next=NEXT)
+    return template
+
+
+def _load(text: str, name: str) -> tuple[dict[str, Any], dict[Place, int]]:
+    """The data of a YAML text, and the line of each key and item. Aliases and doubled keys are refused."""
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise GenbaError(f"{name}, line {event.start_mark.line + 1}: '*{event.anchor}' is not read: write it out.")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise GenbaError(f"{name} is no template: it must begin with keys such as id: and slots:.", next=NEXT)
+        lines: dict[Place, int] = {}
+        _mark(node, (), lines, name)
+        return yaml.safe_load(text), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise GenbaError(f"{name}{where}: no YAML: {getattr(error, 'problem', None) or error}.", next=NEXT) from error
+
+
+def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> None:
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, key.value)
+            if inner in lines:
+                raise GenbaError(f"{name}, line {key.start_mark.line + 1}: the key {key.value!r} stands twice.", next=NEXT)
+            lines[inner] = key.start_mark.line + 1
+            _mark(value, inner, lines, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            _mark(value, (*place, number), lines, name)
+
+
+def _tuples(data: Any) -> Any:
+    """Lists as tuples, as the frozen records have them."""
+    if isinstance(data, dict):
+        return {key: _tuples(value) for key, value in data.items()}
+    return tuple(_tuples(value) for value in data) if isinstance(data, list) else data
+
+
+def _in_words(error: Mapping[str, Any], data: Any) -> Mistake:
+    """One finding of pydantic in plain words."""
+    place: Place = tuple(part for part in error["loc"] if part != "[key]")
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        near = nearest(str(place[-1]), known)
+        hint = f" (did you mean {near!r}?)" if near else ""
+        return place, f"unknown key {place[-1]!r}{hint}. Known: {', '.join(known)}"
+    if kind == "missing":
+        return place, f"the key {place[-1]!r} is missing"
+    if isinstance(value, bool) and kind != "bool_type":
+        return place, f"YAML reads a bare yes, no, on or off as {value}: put the word in quotes"
+    if kind == "literal_error":
+        return place, f"{value!r} is none of {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return place, f"{value!r}: small letters, digits and {'-' if place == ('id',) else '_'} only, a letter first"
+    wanted = {
+        "string_type": "a text is expected (put it in quotes)", "int_type": "a whole number is expected",
+        "float_type": "a number is expected", "bool_type": "true or false is expected",
+        "tuple_type": "a list is expected", "dict_type": "one text for each language is expected: {ja: …, en: …}",
+        "model_type": "keys are expected here", "too_short": "at least one entry is needed",
+    }.get(kind, error["msg"])  # fmt: skip
+    return place, f"{wanted}, not {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _known_keys(place: Place) -> list[str]:
+    """The keys of the record at a place of the file."""
+    names = tuple(part for part in place if isinstance(part, str))
+    record: type[BaseModel] = TemplateFields
+    for key, found in (
+        ("slots", Slot), ("options", Option), ("show_when", ShowWhen), ("phrase", Forms), ("vague", VagueWord),
+        ("examples", Examples), ("bad", BadExample),
+    ):  # fmt: skip
+        if key in names:
+            record = found
+    return [field.alias or name for name, field in record.model_fields.items()]
+
+
+def _report(name: str, found: list[Mistake], lines: dict[Place, int], data: Any) -> str:
+    told: dict[Place, list[str]] = {}
+    for place, text in found:
+        told.setdefault(_known_place(place, lines), []).append(text)
+    rows = [f"{name}, line {lines[place]}{_label(place, data)}: {text[0]}" for place, text in told.items()]
+    rest = f"\n… and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    head = f"The template {name} has {len(rows)} mistake{'s' if len(rows) > 1 else ''}:\n"
+    return head + "\n".join(f"  {row}" for row in rows[:SHOWN]) + rest
+
+
+def _known_place(place: Place, lines: dict[Place, int]) -> Place:
+    """The longest beginning of a place that stands in the file (a missing key has no line of its own)."""
+    while place not in lines:
+        place = place[:-1]
+    return place
+
+
+def _label(place: Place, data: Any) -> str:
+    """`, slots 3 (defect), options 2 (scratch), label`: counted from one, with the ids that stand there."""
+    words: list[str] = []
+    for part in place:
+        data = data[part] if isinstance(data, (dict, list)) else None
+        if isinstance(part, int) and words:
+            named = f" ({data['id']})" if isinstance(data, dict) and isinstance(data.get("id"), str) else ""
+            words[-1] += f" {part + 1}{named}"
+        else:
+            words.append(str(part))
+    return "".join(f", {word}" for word in words)
