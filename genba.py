@@ -51,15 +51,21 @@ def init(
     site: str, photos: tuple[str, ...], template: str, encoder: str, languages: str, name: str | None
 ) -> Outcome:
     """Make a new site; refuses a folder that is not empty."""
-    from scoring.encoders import DEFAULT_ENCODER, require_known
-
     from data.site import init_site
+    from scoring.encoder_files import WeightsAbsent, canonical_id, resolve_encoder
+    from scoring.encoders import DEFAULT_ENCODER
 
-    encoder = encoder or DEFAULT_ENCODER
-    require_known(encoder, demo_site=False)
+    encoder, note = canonical_id(encoder or DEFAULT_ENCODER), ""
+    try:
+        resolve_encoder(encoder)
+    except (
+        WeightsAbsent
+    ) as absent:  # photos can be read in and looked at meanwhile; scoring needs the weights
+        note = f"Before you score: {absent.what}"
     made = init_site(site, list(photos), template, encoder, languages=languages.split(","), name=name)
-    return {"site": str(made.root), "encoder": encoder, "template": template}, (
-        f"Site {made.root} with template {template} and encoder {encoder}.\nNext: genba ingest {site} SOURCE"
+    text = f"Site {made.root} with template {template} and encoder {encoder}."
+    return {"site": str(made.root), "encoder": encoder, "template": template, "note": note}, "\n".join(
+        filter(None, [text, note, f"Next: genba ingest {site} SOURCE"])
     )
 
 
@@ -221,8 +227,9 @@ def audit(site: str, action: str, n: int | None, seed: int | None) -> Outcome:
 @click.option("--seeds", default=None, type=click.IntRange(min=1), help="Default: retrain.seeds.")
 def retrain(site: str, device: str, arms: str | None, seeds: int | None) -> Outcome:
     """Train the arms on equal photos, steps and seeds, and compare them on held-out photos."""
-    from dashboards.words import run_sentence
     from training.retrain import retrain as run
+
+    from dashboards.words import run_sentence
 
     opened = Site.open(site)
     with progress_bar("retrain") as progress:
@@ -362,11 +369,11 @@ def doctor(site: str) -> Outcome:
 
 def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, Any]]]:
     """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
-    from data.ingest import ingest
     from scoring.score import score
     from training.retrain import retrain
 
     from annotate import audit, crew, sync
+    from data.ingest import ingest
 
     as_dict = dataclasses.asdict
     return {
@@ -377,7 +384,9 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
         ),
         "sync": lambda site, given, progress: as_dict(sync.sync(site)),
         "audit": lambda site, given, progress: {"drawn": audit.draw(site, given["n"])},
-        "retrain": lambda site, given, progress: {"run": retrain(site, progress=progress)},
+        "retrain": lambda site, given, progress: {
+            "run": retrain(site, given.get("arms"), given.get("seeds"), progress=progress)
+        },
         "demo-crew": lambda site, given, progress: crew.work(site, Path(given["truth"]), progress=progress),
     }
 
@@ -391,7 +400,6 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     from data.demo.build import build_photos
     from data.dense_labels import ingest_labels
     from data.ingest import ingest
-
     from data.jobs import enqueue
     from data.settings import RetrainSection
     from data.site import init_site

@@ -32,6 +32,10 @@ MULTILINGUAL_VOCABULARY = (
 )
 
 
+class WeightsAbsent(GenbaError):
+    """The id is right, but nobody has brought the weights to this machine yet; the message says how."""
+
+
 @dataclass(frozen=True)
 class EncoderSource:
     """The files of one encoder. `folder` has open_clip's local-dir format, or is a transformers model, or None."""
@@ -95,8 +99,8 @@ def canonical_id(encoder_id: str) -> str:
 
 
 def resolve_encoder(encoder_id: str, demo_site: bool = False) -> EncoderSource:
-    """Find the files of an encoder. Raises GenbaError for an unknown id, for absent weights (with the command that
-    brings them), for weights that are not safetensors, and for the demo encoder on a site that is not the demo.
+    """Find the files of an encoder. Raises GenbaError for an unknown id, WeightsAbsent (with the command that brings
+    them), for weights that are not safetensors, and for the demo encoder on a site that is not the demo.
     """
     if encoder_id == DEMO_ENCODER:
         source = _from_folder(encoder_id, DEMO_FOLDER)
@@ -247,7 +251,7 @@ def _from_transformers(encoder_id: str) -> EncoderSource:
 
 
 def _cached(encoder_id: str, repository: str, names: tuple[str, ...]) -> Path:
-    """A file that `hf download` put into the hub cache. Raises GenbaError with the command that brings it."""
+    """A file that `hf download` put into the hub cache. Raises WeightsAbsent with the command that brings it."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -265,7 +269,7 @@ def _cached(encoder_id: str, repository: str, names: tuple[str, ...]) -> Path:
         if known
         else f"hf download {repository} --local-dir FOLDER, carry it over, use local-dir:FOLDER"
     )
-    raise GenbaError(
+    raise WeightsAbsent(
         f"The weights of {encoder_id!r} are not on this machine (no {names[0]} of {repository} in the hub cache). "
         f"With a network here: {'; '.join(fetch)}. Without one, on a machine that has it: {offline}.",
         next=fetch[0],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,13 +12,7 @@ import pytest
 
 from annotate import label_studio_server as server
 from annotate.label_studio import LabelStudio, connect
-from tests.conftest import CHECKOUT
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.conftest import CHECKOUT, free_port
 
 
 @dataclass

@@ -79,11 +79,6 @@ def write_tiny_encoder(folder: Path, mark: dict | None = None, seed: int = 0) ->
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_encoder(tmp_path_factory.mktemp("encoders") / "tiny", {"languages": ["en", "ja"]})
-
-
-@pytest.fixture(scope="session")
 def small_encoder(shared: Path) -> Path:
     """The real small encoder beside the checkout."""
     folder = shared / "models" / "mobilenet-minilm"
