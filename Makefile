@@ -4,23 +4,26 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo-site
 
-.PHONY: help run test test-long lint types bench clean browser
+.PHONY: help .venv run test test-long lint types bench clean browser
 help: ## this list
 	@grep -E '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-.venv: requirements.txt pyproject.toml ## the virtual environment with the pinned packages
+.venv: .venv/installed ## the virtual environment with the pinned packages
+
+# A stamp, written last: an installation that was interrupted is made again.
+.venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Genba needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 run")'
-	@echo "installing the pinned packages into .venv (once, one to four minutes) ..."
+	@echo "installing the pinned packages into .venv (once, two to four minutes) ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off -r requirements.txt
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
-	@touch .venv
+	@touch $@
 
-.venv/tests: requirements-dev.txt .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-dev.txt
-	@touch .venv/tests
+.venv/tests: requirements-dev.txt .venv/installed
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off -r requirements-dev.txt
+	@touch $@
 
-run: .venv ## the demo site with Label Studio, web and worker; Ctrl-C stops all
+run: .venv/installed ## the demo site with Label Studio, web and worker; Ctrl-C stops all
 	@$(BIN)/genba demo $(DEMO)
 	@exec $(BIN)/genba up $(DEMO)/site
 
@@ -39,7 +42,7 @@ lint: .venv/tests ## formatter and linter
 types: .venv/tests ## the type checker
 	@$(BIN)/mypy
 
-bench: .venv ## how well bad captions are found, on real photos (needs ../shared)
+bench: .venv/installed ## how well bad captions are found, on real photos (needs ../shared)
 	@$(BIN)/python -m scoring.benchmark
 
 clean: ## remove the environment and caches; the demo site stays
