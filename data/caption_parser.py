@@ -1,7 +1,7 @@
 """Finds the values of slots in a caption that somebody wrote freely: by dictionary, the longest word first.
 
     vocabulary = Vocabulary.of(template, "ja")
-    vocabulary.find("作業台にキズのある鋼製ボルト2本")   # {"background": "workbench", "defect": "scratch", …, "count": 2}
+    vocabulary.find("作業台にキズのある鋼製ボルト2本")   # {"part": "bolt", "defect": "scratch", …, "count": 2}
 
 Japanese is searched without word boundaries, English with them and with plurals. A word of the `ignore` list takes its
 place in the text and states nothing. Where a caption names two options of a choice, the first one counts.
@@ -19,7 +19,9 @@ from data.template_schema import Forms, Language, Option, Slot, TemplateFields
 
 ENGLISH_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 ENGLISH_ONE = ("single", "a single", "a", "an")
-KANJI_NUMBERS = "〇一二三四五六七八九十"
+KANJI_DIGITS = "〇一二三四五六七八九"
+KANJI = f"[{KANJI_DIGITS}十百千]"
+KANJI_NUMBER = rf"(?<!{KANJI})(?:[二三四五六七八九]?十[{KANJI_DIGITS[1:]}]?|[{KANJI_DIGITS}])(?!{KANJI})"
 NOT_THERE = "なし|無し|ない|無い|ありません|見当たらない|見当たりません"
 PREPOSITIONS = "on|of|in|at|with|the|near|by|and|from|for|to|inside|holds?|without"
 HYPHENS = re.compile("[\u2010-\u2015\u2212]")
@@ -64,7 +66,9 @@ class Vocabulary:
 
     language: Language
     slots: tuple[Slot, ...]
-    words: dict[str, tuple[tuple[Slot, Option], ...]]  # normalised word -> what it states; () for ignored words
+    words: dict[
+        str, tuple[tuple[Slot, Option], ...]
+    ]  # normalised word -> what it states; () for ignored, vague words
     pattern: re.Pattern[str] | None
 
     @classmethod
@@ -77,8 +81,12 @@ class Vocabulary:
                         if (slot, option) not in words.get(form, ()):
                             words[form] = (*words.get(form, ()), (slot, option))
         for word in template.ignore.get(language, ()):
-            for form in forms_of(word, language):
-                words[form] = ()
+            words.update(dict.fromkeys(forms_of(word, language), ()))
+        for vague in template.vague.get(
+            language, ()
+        ):  # "defective item" hides the "item" in it, as any longer word
+            for form in forms_of(vague.word, language):
+                words.setdefault(form, ())
         return cls(language, template.slots, words, word_pattern(words, language))
 
     def find(self, caption: str) -> dict[str, Any]:
@@ -108,6 +116,11 @@ class Vocabulary:
             masked = masked[: match.start()] + blot * len(match.group()) + masked[match.end() :]
         return masked
 
+    def stating_nothing(self, caption: str) -> set[str]:
+        """The (normalised) ignored and vague words that stand in a caption, outside of words that state an option."""
+        found = self.pattern.findall(normalise(caption, self.language)) if self.pattern else []
+        return {word for word in found if not self.words[word]}
+
     def _number(self, slot: Slot, masked: str) -> int | float | None:
         counts = any(other.counted_by == slot.id for other in self.slots)
         for expression in self._expressions(slot, counts):
@@ -124,13 +137,13 @@ class Vocabulary:
         """Regular expressions whose group n is the number (none: the number is 0), the most certain first."""
         own = [*slot.unit_words.get(self.language, ())] + ([slot.unit[self.language]] if slot.unit else [])
         if own:
-            number = f"{DIGITS}|[{KANJI_NUMBERS}]" if self.language == "ja" else _english_number(ENGLISH_NUMBERS)
+            number = f"{DIGITS}|{KANJI_NUMBER}" if self.language == "ja" else _english_number(ENGLISH_NUMBERS)
             yield rf"(?P<n>{number})\s*(?:{_units(own, self.language)})"
         if not counts:
             if not own:
                 yield rf"(?<![\w.{STATED}{COUNTED}])(?P<n>{DIGITS})(?![\w.])"
             return
-        yield r"(?<![a-z0-9])[x×]\s*(?P<n>\d+)(?![\d.])"
+        yield rf"(?<![a-z0-9])[x×]\s*(?P<n>\d+(?![\d.])|{KANJI_NUMBER})"
         if self.language == "ja":
             yield rf"{COUNTED}[がはも]?(?:{NOT_THERE})"
             yield rf"{COUNTED}(?P<n>\d+)(?![\d.a-z%])"
@@ -145,7 +158,12 @@ class Vocabulary:
             return ENGLISH_NUMBERS.index(number)
         if number in ENGLISH_ONE:
             return 1
-        return KANJI_NUMBERS.index(number) if number in KANJI_NUMBERS else float(number)
+        if number[0] not in KANJI_DIGITS + "十":
+            return float(number)
+        tens, ten, ones = number.rpartition("十")
+        return (KANJI_DIGITS.index(tens or "一") * 10 if ten else 0) + (
+            KANJI_DIGITS.index(ones) if ones else 0
+        )
 
 
 def forms_of(word: str, language: Language) -> tuple[str, ...]:
@@ -161,7 +179,9 @@ def _english_number(words: Iterable[str]) -> str:
 def _units(words: Iterable[str], language: Language) -> str:
     """Units as alternatives, the longest first; one that ends in a letter ends there ("m" is not in "mm")."""
     plain = sorted((normalise(word, language) for word in words), key=len, reverse=True)
-    return "|".join(re.escape(word) + ("(?![a-z])" if word[-1].isascii() and word[-1].isalpha() else "") for word in plain)
+    return "|".join(
+        re.escape(word) + ("(?![a-z])" if word[-1].isascii() and word[-1].isalpha() else "") for word in plain
+    )
 
 
 def fixed_forms(phrase: str | Forms) -> Iterator[str]:

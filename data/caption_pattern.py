@@ -1,12 +1,12 @@
 """The pattern language of captions: a text with holes, no code in it.
 
-    {part}                  the phrase of slot `part`
-    {}                      inside a phrase: the slot's own words (the option's label, or the number with its unit)
-    [, with {defect}]       a group: dropped when a slot that stands directly in it has no value or is hidden
-    {{ }} [[ ]]             the brackets themselves
+{part}                  the phrase of slot `part`
+{}                      inside a phrase: the slot's own words (the option's label, or the number with its unit)
+[, with {defect}]       a group: dropped when a slot that stands directly in it has no value or is hidden
+{{ }} [[ ]]             the brackets themselves
 
-    pattern = parse_pattern("[{count} ]{part}[ on the {background}].")
-    render(pattern, {"part": "bolts", "count": "two"}.get) == "two bolts."
+pattern = parse_pattern("[{count} ]{part}[ on the {background}].")
+render(pattern, {"part": "bolts", "count": "two"}.get) == "two bolts."
 """
 
 from __future__ import annotations
@@ -56,14 +56,18 @@ def parse_pattern(text: str) -> Group:
             opened.append(place)
         elif word == "]":
             if not opened:
-                raise PatternError(f"']' at character {place} closes no '[' (write ']]' for the bracket itself)")
+                raise PatternError(
+                    f"']' at character {place} closes no '[' (write ']]' for the bracket itself)"
+                )
             opened.pop()
             group = Group(tuple(stack.pop()))
             if not list(all_holes(group)):
                 raise PatternError(f"the group that ends at character {place} has no {{slot}} in it")
             stack[-1].append(group)
         elif word in ("{", "}"):
-            raise PatternError(f"'{word}' at character {place} has no partner (write '{word * 2}' for the bracket)")
+            raise PatternError(
+                f"'{word}' at character {place} has no partner (write '{word * 2}' for the bracket)"
+            )
         elif word.startswith("{") and word != "{{":
             stack[-1].append(_hole(word, place))
         else:
@@ -76,7 +80,9 @@ def parse_pattern(text: str) -> Group:
 def _hole(word: str, place: int) -> Hole:
     name = word[1:-1].strip()
     if name and not SLOT_ID.fullmatch(name):
-        raise PatternError(f"'{word}' at character {place} is no slot: only {{slot_id}} or {{}} may stand there")
+        raise PatternError(
+            f"'{word}' at character {place} is no slot: only {{slot_id}} or {{}} may stand there"
+        )
     return Hole(name)
 
 

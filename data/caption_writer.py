@@ -1,6 +1,6 @@
 """Puts the values of slots into words: the same values always give the same caption.
 
-    write_caption(template, {"part": "bolt", "count": 2, …}, "en")   # "Two steel bolts on the workbench, with …"
+write_caption(template, {"part": "bolt", "count": 2, …}, "en")   # "Two steel bolts on the workbench, with …"
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def pattern_of(text: str) -> Group:
 
 def write_caption(template: TemplateFields, values: Mapping[str, Any], language: Language) -> str:
     """The caption of values that validate (missing ones drop their group). "" when nothing is said at all."""
-    text = render(pattern_of(template.caption[language]), lambda slot: phrase(template, slot, values, language))
+    text = render(
+        pattern_of(template.caption_pattern[language]), lambda slot: phrase(template, slot, values, language)
+    )
     text = re.sub(r"\s+([,.;:])", r"\1", " ".join(text.split()))
     return text[:1].upper() + text[1:] if language == "en" else text
 
@@ -49,11 +51,13 @@ def own_words(template: TemplateFields, slot: Slot, values: Mapping[str, Any], l
     if slot.type == "multi":
         chosen = [option for option in slot.options if option.id in value]
         return join_words(
-            [_fill(template, slot, o.phrase.get(language, "{}"), o.label[language], values, language) for o in chosen],
+            [
+                _fill(template, slot, o.phrase.get(language, "{}"), o.label[language], values, language)
+                for o in chosen
+            ],
             language,
         )
-    counts = any(other.counted_by == slot.id for other in template.slots)
-    return number_text(value, slot, language, in_words=counts and language == "en")
+    return number_text(value, slot, language)
 
 
 def option_phrase(
@@ -65,7 +69,12 @@ def option_phrase(
 
 
 def _fill(
-    template: TemplateFields, slot: Slot, pattern: str | Forms, own: str, values: Mapping[str, Any], language: Language
+    template: TemplateFields,
+    slot: Slot,
+    pattern: str | Forms,
+    own: str,
+    values: Mapping[str, Any],
+    language: Language,
 ) -> str:
     chosen = pattern if isinstance(pattern, str) else _form(pattern, values.get(slot.counted_by or ""))
     return render(
@@ -81,9 +90,9 @@ def _form(forms: Forms, count: float | None) -> str:
     return forms.one if count in (1, None) and forms.one is not None else forms.other
 
 
-def number_text(value: float, slot: Slot, language: Language, in_words: bool = False) -> str:
-    """3.0 -> "3", with its unit: "3 mm" / "3mm". in_words: 2 -> "two" up to ten."""
-    if in_words and value == int(value) and 0 <= value < len(ENGLISH_NUMBERS):
+def number_text(value: float, slot: Slot, language: Language) -> str:
+    """3.0 -> "3", with its unit: "3 mm" / "3mm"; "three mm" where the slot says so."""
+    if slot.in_words and language == "en" and value == int(value) and 0 <= value < len(ENGLISH_NUMBERS):
         text = ENGLISH_NUMBERS[int(value)]
     else:
         text = str(int(value)) if value == int(value) else repr(float(value))
@@ -108,7 +117,7 @@ def said_in(text: str, language: Language) -> bool:
 def slots_said(template: TemplateFields, language: Language) -> set[str]:
     """Slots that the caption can say; the others are recorded only."""
     said: set[str] = set()
-    waiting = holes(template.caption[language])
+    waiting = holes(template.caption_pattern[language])
     while waiting:
         slot = template.slot(waiting.pop())
         if slot is not None and slot.id not in said:

@@ -1,6 +1,6 @@
 """What a person entered in a form, made clean: types, ranges, required slots; hidden slots are dropped.
 
-    clean(template, {"part": "bolt", "count": 2.0, "defect": "none", "place": "left", …})   # no "place": it is hidden
+clean(template, {"part": "bolt", "count": 2.0, "defect": "none", "place": "left", …})   # no "place": it is hidden
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ class SlotProblem:
 
     def in_words(self, language: str) -> str:
         return translator(language)(self.text).format(
-            **{key: value.get(language, "") if isinstance(value, dict) else value for key, value in self.values.items()}
+            **{
+                key: value.get(language, "") if isinstance(value, dict) else value
+                for key, value in self.values.items()
+            }
         )
 
 
@@ -54,7 +57,9 @@ def clean(template: TemplateFields, values: Mapping[str, Any], partial: bool = F
 
     partial: required slots may be absent (a form that is still being filled in, a prediction).
     """
-    problems = [SlotProblem(name, "the template has no such item") for name in values if template.slot(name) is None]
+    problems = [
+        SlotProblem(name, "the template has no such item") for name in values if template.slot(name) is None
+    ]
     cleaned: dict[str, Any] = {}
     for slot in template.slots:
         if not shown(slot.show_when, cleaned):
@@ -106,7 +111,9 @@ def _option(slot: Slot, value: Any) -> str:
         "{value} is none of the options: {options}",
         value=repr(value),
         options={
-            language: ("、" if language == "ja" else ", ").join(option.label[language] for option in slot.options)
+            language: ("、" if language == "ja" else ", ").join(
+                option.label[language] for option in slot.options
+            )
             for language in slot.label
         },
     )

@@ -1,11 +1,11 @@
 """What must hold across a template file, beyond the shape of each record. Each finding names the place in the file.
 
-    for place, text in mistakes(fields): …        # (("slots", 4, "show_when"), "no slot 'defekt' stands before …")
+for place, text in mistakes(fields): …        # (("slots", 4, "show_when"), "no slot 'defekt' stands before …")
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from data.caption_parser import Vocabulary, fixed_forms, forms_of, option_words
 from data.caption_pattern import OWN, PatternError, all_holes, parse_pattern
@@ -48,19 +48,25 @@ def _texts(template: TemplateFields) -> Iterator[Mistake]:
     for place, words in _all_words(template):
         for language in template.languages:
             if language not in words:
-                yield place, f"the language {language!r} is missing (title has {', '.join(template.languages)})"
+                yield (
+                    place,
+                    f"the language {language!r} is missing (title has {', '.join(template.languages)})",
+                )
             elif isinstance(words[language], str) and not str(words[language]).strip():
                 yield (*place, language), "the text is empty"
     for place, by_language in _all_by_language(template):
-        for language in by_language:
-            if language not in template.languages:
-                yield (*place, language), f"title has no language {language!r}: {', '.join(template.languages)}"
+        for name in by_language:
+            if name not in template.languages:
+                yield (
+                    (*place, name),
+                    f"title has no language {name!r}: {', '.join(template.languages)}",
+                )
 
 
-def _all_words(template: TemplateFields) -> Iterator[tuple[Place, dict]]:  # type: ignore[type-arg]
+def _all_words(template: TemplateFields) -> Iterator[tuple[Place, Mapping[Language, object]]]:
     yield ("title",), template.title
     yield ("rubric",), template.rubric
-    yield ("caption",), template.caption
+    yield ("caption",), template.caption_pattern
     for number, slot in enumerate(template.slots):
         place: Place = ("slots", number)
         yield (*place, "label"), slot.label
@@ -74,7 +80,11 @@ def _all_words(template: TemplateFields) -> Iterator[tuple[Place, dict]]:  # typ
 
 def _all_by_language(template: TemplateFields) -> Iterator[tuple[Place, Iterable[str]]]:
     yield from _all_words(template)
-    yield from ((("vague",), template.vague), (("ignore",), template.ignore), (("examples",), template.examples))
+    yield from (
+        (("vague",), template.vague),
+        (("ignore",), template.ignore),
+        (("examples",), template.examples),
+    )
     for number, slot in enumerate(template.slots):
         yield ("slots", number, "phrase"), slot.phrase
         yield ("slots", number, "unit_words"), slot.unit_words
@@ -101,7 +111,7 @@ def _keys_of_type(slot: Slot) -> Iterator[tuple[str, str]]:
         yield "options", f"a {slot.type} slot needs at least two options"
     if slot.type not in WITH_OPTIONS and slot.options:
         yield "options", f"a {slot.type} slot has no options (types with options: {', '.join(WITH_OPTIONS)})"
-    for key in ("unit", "unit_words", "min", "step"):
+    for key in ("unit", "unit_words", "in_words", "min", "step"):
         if getattr(slot, key) and slot.type != "number":
             yield key, f"a {slot.type} slot has no {key!r}: only a number slot has"
     if slot.max is not None and slot.type not in ("number", "rating"):
@@ -151,7 +161,7 @@ def _patterns(template: TemplateFields) -> Iterator[Mistake]:
 
 def _all_patterns(template: TemplateFields) -> Iterator[tuple[Place, str, bool]]:
     """Place, pattern, and whether it is the phrase of a slot."""
-    for language, caption in template.caption.items():
+    for language, caption in template.caption_pattern.items():
         yield ("caption", language), caption, False
     for number, slot in enumerate(template.slots):
         owners: list[tuple[Place, Slot | Option]] = [(("slots", number), slot)]
@@ -170,7 +180,10 @@ def _cycles(template: TemplateFields) -> Iterator[Mistake]:
             while waiting:
                 name = waiting.pop()
                 if name == slot.id:
-                    yield ("slots", number, "phrase"), f"the phrase of {slot.id!r} leads back to {slot.id!r} ({language})"
+                    yield (
+                        ("slots", number, "phrase"),
+                        f"the phrase of {slot.id!r} leads back to {slot.id!r} ({language})",
+                    )
                     break
                 other = template.slot(name)
                 if other is not None and name not in seen:
@@ -181,7 +194,7 @@ def _cycles(template: TemplateFields) -> Iterator[Mistake]:
 def _caption(template: TemplateFields) -> Iterator[Mistake]:
     said = {language: slots_said(template, language) for language in template.languages}
     for language in template.languages:
-        if not holes(template.caption[language]):
+        if not holes(template.caption_pattern[language]):
             yield ("caption", language), "the caption names no slot"
         for other in template.languages:
             for name in sorted(said[other] - said[language]):
@@ -200,13 +213,19 @@ def _words(template: TemplateFields) -> Iterator[Mistake]:
                 for word in option_words(option, language):
                     first = owner.setdefault(forms_of(word, language)[0], option.id)
                     if first != option.id:
-                        yield place, f"{word!r} ({language}) already stands for {first!r}: one word, one option"
+                        yield (
+                            place,
+                            f"{word!r} ({language}) already stands for {first!r}: one word, one option",
+                        )
                 if slot.id in said and slot.type == "choice":
                     text = option_phrase(template, slot, option, {slot.id: option.id}, language)
                     if vocabulary.find(text).get(slot.id) != option.id:
-                        yield place, (
-                            f"the caption says {text!r} ({language}), which is not read as {option.id!r}: "
-                            "put the word that states it under synonyms"
+                        yield (
+                            place,
+                            (
+                                f"the caption says {text!r} ({language}), which is not read as {option.id!r}: "
+                                "put the word that states it under synonyms"
+                            ),
                         )
 
 

@@ -1,6 +1,6 @@
 """Reads a template file; every mistake in it comes back with its line, the value and the choices.
 
-    my.yaml, line 14, slots 2 (defect): unknown key 'lable' (did you mean 'label'?). Known: id, type, label, …
+my.yaml, line 14, slots 2 (defect): unknown key 'lable' (did you mean 'label'?). Known: id, type, label, …
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from pydantic import BaseModel, ValidationError
 
 from data.errors import GenbaError, nearest
 from data.template_checks import Mistake, Place, mistakes
-from data.template_schema import BadExample, Examples, Forms, Option, ShowWhen, Slot, TemplateFields, VagueWord
+from data.template_schema import (
+    BadExample,
+    Examples,
+    Forms,
+    Option,
+    ShowWhen,
+    Slot,
+    TemplateFields,
+    VagueWord,
+)
 
 BYTES = 1_000_000
 SHOWN = 12  # mistakes in one message
@@ -45,6 +54,7 @@ def parse_template(text: str, name: str, model: type[T]) -> T:
         found = [_in_words(one, data) for one in error.errors()]
     if found:
         raise GenbaError(_report(name, found, lines, data), next=NEXT)
+    template._source = text
     return template
 
 
@@ -53,17 +63,23 @@ def _load(text: str, name: str) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise GenbaError(f"{name}, line {event.start_mark.line + 1}: '*{event.anchor}' is not read: write it out.")
+                raise GenbaError(
+                    f"{name}, line {event.start_mark.line + 1}: '*{event.anchor}' is not read: write it out."
+                )
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
-            raise GenbaError(f"{name} is no template: it must begin with keys such as id: and slots:.", next=NEXT)
+            raise GenbaError(
+                f"{name} is no template: it must begin with keys such as id: and slots:.", next=NEXT
+            )
         lines: dict[Place, int] = {}
         _mark(node, (), lines, name)
         return yaml.safe_load(text), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise GenbaError(f"{name}{where}: no YAML: {getattr(error, 'problem', None) or error}.", next=NEXT) from error
+        raise GenbaError(
+            f"{name}{where}: no YAML: {getattr(error, 'problem', None) or error}.", next=NEXT
+        ) from error
 
 
 def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> None:
@@ -72,7 +88,9 @@ def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> 
         for key, value in node.value:
             inner = (*place, key.value)
             if inner in lines:
-                raise GenbaError(f"{name}, line {key.start_mark.line + 1}: the key {key.value!r} stands twice.", next=NEXT)
+                raise GenbaError(
+                    f"{name}, line {key.start_mark.line + 1}: the key {key.value!r} stands twice.", next=NEXT
+                )
             lines[inner] = key.start_mark.line + 1
             _mark(value, inner, lines, name)
     elif isinstance(node, yaml.SequenceNode):
@@ -103,7 +121,10 @@ def _in_words(error: Mapping[str, Any], data: Any) -> Mistake:
     if kind == "literal_error":
         return place, f"{value!r} is none of {context['expected']}"
     if kind == "string_pattern_mismatch":
-        return place, f"{value!r}: small letters, digits and {'-' if place == ('id',) else '_'} only, a letter first"
+        return (
+            place,
+            f"{value!r}: small letters, digits and {'-' if place == ('id',) else '_'} only, a letter first",
+        )
     wanted = {
         "string_type": "a text is expected (put it in quotes)", "int_type": "a whole number is expected",
         "float_type": "a number is expected", "bool_type": "true or false is expected",
@@ -151,10 +172,11 @@ def _known_place(place: Place, lines: dict[Place, int]) -> Place:
 def _label(place: Place, data: Any) -> str:
     """`, slots 3 (defect), options 2 (scratch), label`: counted from one, with the ids that stand there."""
     words: list[str] = []
+    here = data
     for part in place:
-        data = data[part] if isinstance(data, (dict, list)) else None
+        here = here[part]
         if isinstance(part, int) and words:
-            named = f" ({data['id']})" if isinstance(data, dict) and isinstance(data.get("id"), str) else ""
+            named = f" ({here['id']})" if isinstance(here, dict) and isinstance(here.get("id"), str) else ""
             words[-1] += f" {part + 1}{named}"
         else:
             words.append(str(part))

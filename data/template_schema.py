@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 Language = Literal["ja", "en"]
 SlotType = Literal["choice", "multi", "number", "text", "rating"]
@@ -64,9 +64,12 @@ class Slot(Record):
     show_when: ShowWhen | None = None
     options: tuple[Option, ...] = ()  # choice and multi
     phrase: Phrases = {}  # how the caption says the slot; {} is the option's label or the number with its unit
-    counted_by: str | None = None  # the number slot that says how many of this there are: chooses zero, one, other
+    counted_by: str | None = (
+        None  # the number slot that says how many of this there are: chooses zero, one, other
+    )
     unit: Words | None = None  # number: written behind it
     unit_words: WordLists = {}  # number: other words that follow it in a caption somebody wrote freely
+    in_words: bool = False  # number: the English caption writes 0 to 10 as words (two bolts)
     min: float | None = None  # number; rating: always from 1
     max: float | None = None  # number; rating: how many stars (5)
     step: float | None = Field(None, gt=0)  # number: 1 = whole numbers
@@ -75,7 +78,9 @@ class Slot(Record):
     @property
     def whole(self) -> bool:
         """True when only whole numbers are valid."""
-        return self.type == "rating" or (self.step is not None and self.step % 1 == 0 and (self.min or 0) % 1 == 0)
+        return self.type == "rating" or (
+            self.step is not None and self.step % 1 == 0 and (self.min or 0) % 1 == 0
+        )
 
     @property
     def stars(self) -> int:
@@ -107,14 +112,22 @@ class TemplateFields(Record):
     """The file as a whole. Every text stands in every language that `title` has."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    version: int = Field(ge=1)  # raise it with every change: corrections remember the version they were made with
+    version: int = Field(
+        ge=1
+    )  # raise it with every change: corrections remember the version they were made with
     title: Words = Field(min_length=1)
     rubric: WordLists  # what a good caption is, point by point
     slots: tuple[Slot, ...] = Field(min_length=1)
     vague: dict[Language, tuple[VagueWord, ...]] = {}
     ignore: WordLists = {}  # words that contain an option's word but do not state it (分布 is no 布)
-    caption: Words  # the pattern of the caption
+    caption_pattern: Words = Field(alias="caption")  # e.g. "{part}[ on the {background}]"
     examples: dict[Language, Examples] = {}
+    _source: str = PrivateAttr("")
+
+    @property
+    def source(self) -> str:
+        """The text of the file."""
+        return self._source
 
     @property
     def languages(self) -> tuple[Language, ...]:

@@ -2,7 +2,7 @@
 
     template = load_template("parts")
     template.caption({"part": "bolt", "count": 2, "material": "steel", "defect": "none", "background": "tray"}, "en")
-    # "Two steel bolts on the tray, with no visible defect."
+    # "2 steel bolts with no defect, on the tray"
     template.parse("A rusty pipe on the conveyor belt", "en")   # {"part": "pipe", "background": "conveyor", …}
 
 The keys of the file: data/template_schema.py. The pattern language: data/caption_pattern.py.
@@ -10,13 +10,15 @@ The keys of the file: data/template_schema.py. The pattern language: data/captio
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.caption_parser import Vocabulary, forms_of, normalise, word_pattern
+from data.caption_parser import Vocabulary, forms_of
 from data.caption_writer import option_phrase, slots_said, write_caption
 from data.errors import GenbaError, nearest
 from data.slot_values import SlotError, SlotProblem, clean, shown
@@ -88,21 +90,23 @@ class Template(TemplateFields):
 
     def vague_words(self, caption: str, language: str) -> list[VagueWord]:
         """Words of the caption that say nothing, in the order of the file. Words that state an option never count."""
-        found = []
+        found: list[VagueWord] = []
         for one in self._languages(language):
-            text = self._vocabularies[one].mask(normalise(caption, one), {})
-            for vague in self.vague.get(one, ()):
-                pattern = word_pattern(forms_of(vague.word, one), one)
-                if pattern is not None and pattern.search(text):
-                    found.append(vague)
+            words = self._vocabularies[one].stating_nothing(caption)
+            found.extend(vague for vague in self.vague.get(one, ()) if words & set(forms_of(vague.word, one)))
         return found
 
     def prompts(self, slot_id: str, language: str) -> dict[str, str]:
         """Option id -> the words with which an encoder is asked about this option alone."""
         slot, one = self.slot(slot_id), self.language(language)
         if slot is None:
-            raise GenbaError(f"The template {self.id!r} has no slot {slot_id!r}.", choices=[s.id for s in self.slots])
-        return {o.id: o.prompt.get(one) or option_phrase(self, slot, o, {slot.id: o.id}, one) for o in slot.options}
+            raise GenbaError(
+                f"The template {self.id!r} has no slot {slot_id!r}.", choices=[s.id for s in self.slots]
+            )
+        return {
+            o.id: o.prompt.get(one) or option_phrase(self, slot, o, {slot.id: o.id}, one)
+            for o in slot.options
+        }
 
     def said(self, language: str) -> list[str]:
         """Ids of the slots that the caption says; the others are recorded only."""
@@ -136,8 +140,8 @@ def packs() -> list[Template]:
 def load_template(name: str | Path, folder: Path | None = None) -> Template:
     """A shipped pack ("parts"), a version of it ("parts@1"), or a YAML file ("my/parts.yaml"). Raises GenbaError.
 
-    folder: SITE/templates, which holds NAME@VERSION.yaml of every version that a correction used. A name alone takes the
-    highest version of pack and folder; at equal versions the folder's file, which is what the corrections were made with.
+    folder: SITE/templates, which holds NAME@VERSION.yaml of every version that a correction used. A name alone takes
+    the highest version of pack and folder; at equal versions the folder's file: corrections were made with that.
     """
     text = str(name)
     if text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
@@ -164,7 +168,11 @@ def _load_file(path: Path, folder: Path | None) -> Template:
     for place in places:
         if place.is_file():
             return read_template(place, Template)
-    raise GenbaError(f"No template file {path}.", choices=[p.stem for p in sorted(PACKS.glob("*.yaml"))], next="genba templates")
+    raise GenbaError(
+        f"No template file {path}.",
+        choices=[p.stem for p in sorted(PACKS.glob("*.yaml"))],
+        next="genba templates",
+    )
 
 
 def _files(folder: Path | None) -> dict[str, dict[int, Path]]:
@@ -180,4 +188,22 @@ def _files(folder: Path | None) -> dict[str, dict[int, Path]]:
 
 
 def keep_version(template: Template, folder: Path) -> Path:
-    raise NotImplementedError
+    """Write FOLDER/ID@VERSION.yaml, the text of the template's file, and return its path. What is kept stays.
+
+    Every correction names the version it was made with, so a version never changes. Raises GenbaError when another
+    text is kept under it.
+    """
+    path = folder / f"{template.id}@{template.version}.yaml"
+    if path.exists():
+        if path.read_text(encoding="utf-8") == template.source:
+            return path
+        raise GenbaError(
+            f"The template {template.id!r} has changed, but still says version {template.version}, which corrections "
+            f"were made with ({path}).",
+            next=f"raise the version in the template file (version: {template.version + 1})",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    half.write_text(template.source, encoding="utf-8", newline="")
+    half.replace(path)
+    return path
