@@ -69,6 +69,13 @@ class Entry:
     supersedes: str | None = None  # the version of the same annotation that this one replaces
 
 
+@dataclass(frozen=True)
+class Saved(Correction):
+    """A correction as it stands in the store, with its state."""
+
+    state: str
+
+
 def submit(
     site: Site,
     *,
@@ -82,7 +89,7 @@ def submit(
     reason: str = "",
     draft: Any = None,
     token: str | None = None,
-) -> Correction:
+) -> Saved:
     """Save one answer and queue it for Label Studio. Raises SlotError for slots that the template does not accept.
 
     The same person's earlier answer on the pair is superseded; where somebody else's stands, this one is kept in state
@@ -138,11 +145,11 @@ def _correction_id(pair_id: str, annotator: str, token: str | None) -> str:
     return hashlib.sha256("\x00".join((pair_id, annotator, token)).encode()).hexdigest()[:32]
 
 
-def record(db: Database, entry: Entry) -> Correction:
+def record(db: Database, entry: Entry) -> Saved:
     """Write a checked answer inside the caller's transaction. One that stands there already is returned as it is."""
     known = db.one("SELECT * FROM corrections WHERE correction_id = ?", [entry.correction_id])
     if known:
-        return _correction(known)
+        return _saved(known)
     old = db.one("SELECT * FROM pairs WHERE pair_id = ?", [entry.pair_id])
     if old is None:
         raise GenbaError(f"No pair {entry.pair_id!r} in this site.", next="genba queue SITE")
@@ -172,7 +179,7 @@ def record(db: Database, entry: Entry) -> Correction:
         "correction.saved",
         {"correction": entry.correction_id, "pair": entry.pair_id, "verdict": entry.verdict, "state": state},
     )
-    return _correction(row)
+    return _saved(row)
 
 
 def _make_way(db: Database, entry: Entry) -> tuple[str | None, str]:
@@ -283,5 +290,5 @@ def recent(site: Site, annotator: str, limit: int = 10) -> list[dict[str, Any]]:
     ]
 
 
-def _correction(row: dict[str, Any]) -> Correction:
-    return Correction(**{name: row[name] for name in Correction.__dataclass_fields__})
+def _saved(row: dict[str, Any]) -> Saved:
+    return Saved(**{name: row[name] for name in Saved.__dataclass_fields__})

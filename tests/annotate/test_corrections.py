@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from annotate import audit, corrections, queue
-from annotate.corrections import submit, undo
+from annotate.corrections import Saved, submit, undo
 from data.errors import GenbaError
-from data.records import Correction, caption_id, pair_id
+from data.records import caption_id, pair_id
 from data.site import Site, init_site
 from data.slot_values import SlotError
 from data.store import now
@@ -168,7 +168,7 @@ def test_ones_own_second_answer_supersedes_the_first(site: Site) -> None:
 def test_of_two_people_the_first_counts_and_nothing_is_lost(site: Site) -> None:
     answer(site)
     other = answer(site, annotator="Smith", verdict="ok")
-    assert states(site) == ["active", "conflict"]
+    assert states(site) == ["active", "conflict"] and other.state == "conflict"
     assert len(rows(site, "SELECT * FROM labels")) == 1
     answer(site, annotator="Smith", verdict="not_sure")
     assert states(site) == ["active", "superseded", "conflict"]
