@@ -5,6 +5,7 @@
     images = encoder.encode_images(batch)                                    # (B, D) float32, unit length
     texts = encoder.encode_texts(["a brass bolt with a scratch on a tray"])  # (1, D) float32, unit length
     cosine = images @ texts.T
+    encoder = load_for_site(site)                                            # the one that the site uses
 
 Nothing here falls back: weights that are absent, a device that is absent and a checkpoint that does not fit its config
 are errors.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from data.site import Site
+
 __all__ = ["DEFAULT_ENCODER", "DEMO_ENCODER", "DEVICES", "ENCODERS", "Encoder", "EncoderSource", "KnownEncoder",
-           "canonical_id", "load_encoder", "pick_device", "real_encoders", "resolve_encoder", "slug",
-           "write_encoder"]  # fmt: skip
+           "canonical_id", "load_encoder", "load_for_site", "load_source", "pick_device", "real_encoders",
+           "resolve_encoder", "slug", "source_for_site", "write_encoder"]  # fmt: skip
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "bf16")
@@ -85,7 +88,7 @@ class Encoder:
         """(B, 3, S, S) preprocessed photos -> (B, D) float32, unit length."""
         import torch
 
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=batch.is_pinned())
         if self.device == "cpu" and is_convolutional(self.model):
             batch = batch.contiguous(memory_format=torch.channels_last)
         with self._inference():
@@ -142,7 +145,38 @@ def load_encoder(
     device: auto | cpu | cuda | mps; asking for one that is absent is an error. precision: None (bf16 autocast on cuda,
     fp32 elsewhere) | fp32 | bf16. Raises GenbaError: see resolve_encoder, and when weights and config do not fit.
     """
-    source = resolve_encoder(encoder_id, demo_site)
+    return load_source(resolve_encoder(encoder_id, demo_site), device, precision)
+
+
+def load_for_site(
+    site: Site, encoder_id: str | None = None, device: str = "auto", precision: str | None = None
+) -> Encoder:
+    """Load an encoder of a site; None = the one in use (a promoted model, else the base encoder of genba.toml)."""
+    return load_source(source_for_site(site, encoder_id), device, precision)
+
+
+def source_for_site(site: Site, encoder_id: str | None = None) -> EncoderSource:
+    """The files of an encoder of a site, nothing loaded. Its id stays as the site's tables have it.
+
+    `local-dir:models/ID` (a promoted model) is relative to the site, so that a copied site works. Connects to
+    the store.
+    """
+    named = encoder_id or site.encoder_id()
+    found = resolve_encoder(_from_root(named, site.root), demo_site=site.settings.site.demo)
+    return replace(found, id=named)
+
+
+def _from_root(encoder_id: str, root: Path) -> str:
+    """A relative folder means one inside the site; `transformers:NAME` may also be a repository."""
+    for prefix in ("local-dir:", "transformers:"):
+        path = Path(encoder_id.removeprefix(prefix)).expanduser()
+        if encoder_id.startswith(prefix) and (prefix == "local-dir:" or (root / path).is_dir()):
+            return f"{prefix}{root / path}"  # an absolute path stands for itself
+    return encoder_id
+
+
+def load_source(source: EncoderSource, device: str = "auto", precision: str | None = None) -> Encoder:
+    """Load the files of an encoder that resolve_encoder or source_for_site found; see load_encoder."""
     chosen = pick_device(device)
     if precision not in (None, *PRECISIONS):
         raise GenbaError(f"No precision {precision!r}.", choices=PRECISIONS)
@@ -158,7 +192,7 @@ def load_encoder(
     except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         detail = " ".join(str(error).split())[:400]
         raise GenbaError(
-            f"The encoder {encoder_id!r} cannot be loaded from {source.weights.parent}: {detail}",
+            f"The encoder {source.id!r} cannot be loaded from {source.weights.parent}: {detail}",
             next="genba encoders",
         ) from error
     model = model.to(chosen).eval()
