@@ -140,13 +140,15 @@ def _number(slot: Slot, value: Any) -> int | float:
     if step is not None:
         steps = (value - (low or 0)) / step
         if abs(steps - round(steps)) > 1e-6:
-            raise _Refused("in steps of {step}", step=f"{step:g}")
+            raise _Refused("in steps of {step}", step=f"{step:.10g}")
         value = round((low or 0) + round(steps) * step, 9)
     return int(value) if slot.whole else float(value)
 
 
 def _outside(low: float | None, high: float | None, unit: dict[Language, str] | None) -> _Refused:
-    values = {"low": f"{low or 0:g}", "high": f"{high or 0:g}", "unit": unit or ""}
+    # "at most 5 mm", "5mm 以下": English sets a space before a unit of letters
+    said = {name: f" {word}" if name == "en" and word[:1].isalpha() else word for name, word in (unit or {}).items()}
+    values = {"low": f"{low or 0:.10g}", "high": f"{high or 0:.10g}", "unit": said or ""}
     if low is None:
         return _Refused("at most {high}{unit}", **values)
     return _Refused("at least {low}{unit}" if high is None else "from {low} to {high}{unit}", **values)

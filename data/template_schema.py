@@ -18,7 +18,7 @@ Value = str | int | float | list[str]  # of a choice (option id), rating or numb
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Forms(Record):

@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from data.caption_parser import Vocabulary, forms_of
 from data.caption_writer import option_phrase, slots_said, write_caption
 from data.errors import GenbaError, nearest
 from data.slot_values import SlotError, SlotProblem, clean, shown
-from data.template_file import parse_template, read_template
+from data.template_file import parse_template, read_text
 from data.template_schema import Language, Option, Slot, TemplateFields, VagueWord
 
 __all__ = [
@@ -134,7 +134,18 @@ class Template(TemplateFields):
 
 def packs() -> list[Template]:
     """The templates that come with Genba, by id."""
-    return [read_template(path, Template) for path in sorted(PACKS.glob("*.yaml"))]
+    return [read_template(path) for path in sorted(PACKS.glob("*.yaml"))]
+
+
+def read_template(path: Path) -> Template:
+    """The checked template of a file. Raises GenbaError that lists the mistakes with their lines."""
+    return _checked(read_text(path), path.name)
+
+
+@lru_cache(maxsize=64)
+def _checked(text: str, name: str) -> Template:
+    """Reading and checking takes a tenth of a second, and a page asks for its template with every click."""
+    return parse_template(text, name, Template)
 
 
 def load_template(name: str | Path, folder: Path | None = None) -> Template:
@@ -159,7 +170,7 @@ def load_template(name: str | Path, folder: Path | None = None) -> Template:
     if number not in versions:
         known = [f"{wanted}@{version}" for version in sorted(versions)]
         raise GenbaError(f"No template {text!r}.", choices=known, next="genba templates")
-    return read_template(versions[number], Template)
+    return read_template(versions[number])
 
 
 def _load_file(path: Path, folder: Path | None) -> Template:
@@ -167,7 +178,7 @@ def _load_file(path: Path, folder: Path | None) -> Template:
     places = [path, *([folder.parent / path] if folder is not None else [])]
     for place in places:
         if place.is_file():
-            return read_template(place, Template)
+            return read_template(place)
     raise GenbaError(
         f"No template file {path}.",
         choices=[p.stem for p in sorted(PACKS.glob("*.yaml"))],
