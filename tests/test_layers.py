@@ -34,10 +34,21 @@ def files() -> Iterator[tuple[str, Path]]:
         yield name, CHECKOUT / f"{name}.py"
 
 
-def imports(path: Path) -> set[str]:
-    """Dotted names that a file imports, lazily or not."""
+def imports(path: Path, for_types: bool = True) -> set[str]:
+    """Dotted names that a file imports, lazily or not; without for_types those that run, not those for annotations."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped: set[ast.AST] = set()
+    if not for_types:
+        blocks = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING"
+        ]
+        skipped = {inner for block in blocks for part in block.body for inner in ast.walk(part)}
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -67,7 +78,7 @@ def test_each_library_has_one_owner(library: str) -> None:
     users = {
         str(path.relative_to(CHECKOUT)): room
         for room, path in files()
-        if any(name.split(".")[0] == library for name in imports(path))
+        if any(name.split(".")[0] == library for name in imports(path, for_types=False))
     }
     assert owner in users.values(), f"no file of {owner}/ imports {library}: take it out of the table"
     assert [file for file, room in users.items() if room != owner and file not in others] == []
