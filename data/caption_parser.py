@@ -82,9 +82,7 @@ class Vocabulary:
                             words[form] = (*words.get(form, ()), (slot, option))
         for word in template.ignore.get(language, ()):
             words.update(dict.fromkeys(forms_of(word, language), ()))
-        for vague in template.vague.get(
-            language, ()
-        ):  # "defective item" hides the "item" in it, as any longer word
+        for vague in template.vague.get(language, ()):  # longer words hide shorter ones: 不良品 is no 良品
             for form in forms_of(vague.word, language):
                 words.setdefault(form, ())
         return cls(language, template.slots, words, word_pattern(words, language))
@@ -93,10 +91,12 @@ class Vocabulary:
         """Slot id -> option id, list of option ids (multi) or number. Text and ratings are not searched for."""
         text = normalise(caption, self.language)
         found: dict[str, Any] = {}
-        masked = self.mask(text, found)
-        for slot in self.slots:
-            if slot.type == "number" and (value := self._number(slot, masked)) is not None:
+        rest = self.mask(text, found)
+        for slot in sorted((slot for slot in self.slots if slot.type == "number"), key=self._guesswork):
+            for value, start, end in self._numbers(slot, rest):
                 found[slot.id] = value
+                rest = rest[:start] + STATED * (end - start) + rest[end:]  # a number is one slot's only
+                break
         return {slot.id: found[slot.id] for slot in self.slots if slot.id in found}
 
     def mask(self, text: str, found: dict[str, Any]) -> str:
@@ -121,28 +121,42 @@ class Vocabulary:
         found = self.pattern.findall(normalise(caption, self.language)) if self.pattern else []
         return {word for word in found if not self.words[word]}
 
-    def _number(self, slot: Slot, masked: str) -> int | float | None:
-        counts = any(other.counted_by == slot.id for other in self.slots)
-        for expression in self._expressions(slot, counts):
-            for match in re.finditer(expression, masked):
-                value = self._value(match.group("n") if "n" in match.groupdict() else "0")
-                if (slot.min is None or value >= slot.min) and (slot.max is None or value <= slot.max):
-                    if not slot.whole:
-                        return value
-                    if value == int(value):
-                        return int(value)
-        return None
+    def _guesswork(self, slot: Slot) -> int:
+        """A unit is sure, a number before what it counts nearly so; any other number is the bare slot's."""
+        return 0 if self._units(slot) else 1 if self._counts(slot) else 2
 
-    def _expressions(self, slot: Slot, counts: bool) -> Iterator[str]:
+    def _units(self, slot: Slot) -> list[str]:
+        return [*slot.unit_words.get(self.language, ())] + ([slot.unit[self.language]] if slot.unit else [])
+
+    def _counts(self, slot: Slot) -> bool:
+        return any(other.counted_by == slot.id for other in self.slots)
+
+    def _numbers(self, slot: Slot, masked: str) -> Iterator[tuple[int | float, int, int]]:
+        """Numbers that the slot accepts, the likeliest first, each with the place in the text that states it."""
+        for expression in self._expressions(slot):
+            for match in re.finditer(expression, masked):
+                name = "n" if "n" in match.groupdict() else 0
+                value = self._value(match[name]) if name else 0
+                inside = (slot.min is None or value >= slot.min) and (slot.max is None or value <= slot.max)
+                if inside and (not slot.whole or value == int(value)):
+                    yield (int(value) if slot.whole else value), *match.span(name)
+
+    def _expressions(self, slot: Slot) -> Iterator[str]:
         """Regular expressions whose group n is the number (none: the number is 0), the most certain first."""
-        own = [*slot.unit_words.get(self.language, ())] + ([slot.unit[self.language]] if slot.unit else [])
+        own = self._units(slot)
         if own:
             number = f"{DIGITS}|{KANJI_NUMBER}" if self.language == "ja" else _english_number(ENGLISH_NUMBERS)
-            yield rf"(?P<n>{number})\s*(?:{_units(own, self.language)})"
-        if not counts:
-            if not own:
-                yield rf"(?<![\w.{STATED}{COUNTED}])(?P<n>{DIGITS})(?![\w.])"
-            return
+            yield rf"(?P<n>{number})\s*(?:{_alternatives(own, self.language)})"
+        if self._counts(slot):
+            yield from self._counting()
+        elif not own:
+            taken = _alternatives(
+                [COUNTED, *(unit for other in self.slots for unit in self._units(other))], self.language
+            )
+            yield rf"(?<![\w.{STATED}{COUNTED}])(?P<n>{DIGITS})(?![\w.]|\s*(?:{taken}))"
+
+    def _counting(self) -> Iterator[str]:
+        """A number beside the word for what it counts."""
         yield rf"(?<![a-z0-9])[x×]\s*(?P<n>\d+(?![\d.])|{KANJI_NUMBER})"
         if self.language == "ja":
             yield rf"{COUNTED}[がはも]?(?:{NOT_THERE})"
@@ -176,7 +190,7 @@ def _english_number(words: Iterable[str]) -> str:
     return rf"(?<![\w.])(?:{DIGITS}|{'|'.join(sorted(words, key=len, reverse=True))})(?![\w.])"
 
 
-def _units(words: Iterable[str], language: Language) -> str:
+def _alternatives(words: Iterable[str], language: Language) -> str:
     """Units as alternatives, the longest first; one that ends in a letter ends there ("m" is not in "mm")."""
     plain = sorted((normalise(word, language) for word in words), key=len, reverse=True)
     return "|".join(

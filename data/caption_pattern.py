@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 OWN = ""  # the name of the hole `{}`
+LITERAL = {"{{": "{", "}}": "}", "{[}": "[", "{]}": "]"}
 SLOT_ID = re.compile(r"[a-z][a-z0-9_]*")
-TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{[^{}\[\]]*\}|\[|\]|[^{}\[\]]+|.", re.DOTALL)
+TOKEN = re.compile(r"\{\{|\}\}|\{[\[\]]\}|\{[^{}\[\]]*\}|\[|\]|[^{}\[\]]+|.", re.DOTALL)
 
 
 class PatternError(ValueError):
@@ -57,7 +58,7 @@ def parse_pattern(text: str) -> Group:
         elif word == "]":
             if not opened:
                 raise PatternError(
-                    f"']' at character {place} closes no '[' (write ']]' for the bracket itself)"
+                    f"']' at character {place} closes no '[' (write '{{]}}' for the bracket itself)"
                 )
             opened.pop()
             group = Group(tuple(stack.pop()))
@@ -68,12 +69,14 @@ def parse_pattern(text: str) -> Group:
             raise PatternError(
                 f"'{word}' at character {place} has no partner (write '{word * 2}' for the bracket)"
             )
-        elif word.startswith("{") and word != "{{":
+        elif word.startswith("{") and word not in LITERAL:
             stack[-1].append(_hole(word, place))
         else:
-            stack[-1].append(word[0] if word in ("{{", "}}", "[[", "]]") else word)
+            stack[-1].append(LITERAL.get(word, word))
     if opened:
-        raise PatternError(f"'[' at character {opened[-1]} is never closed")
+        raise PatternError(
+            f"'[' at character {opened[-1]} is never closed (write '{{[}}' for the bracket itself)"
+        )
     return Group(tuple(stack[0]))
 
 

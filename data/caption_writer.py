@@ -1,6 +1,6 @@
 """Puts the values of slots into words: the same values always give the same caption.
 
-write_caption(template, {"part": "bolt", "count": 2, …}, "en")   # "Two steel bolts on the workbench, with …"
+write_caption(template, {"part": "bolt", "count": 2, …}, "en")   # "2 steel bolts with no defect, on the tray"
 """
 
 from __future__ import annotations

@@ -147,7 +147,10 @@ def _number(slot: Slot, value: Any) -> int | float:
 
 def _outside(low: float | None, high: float | None, unit: dict[Language, str] | None) -> _Refused:
     # "at most 5 mm", "5mm 以下": English sets a space before a unit of letters
-    said = {name: f" {word}" if name == "en" and word[:1].isalpha() else word for name, word in (unit or {}).items()}
+    said = {
+        name: f" {word}" if name == "en" and word[:1].isalpha() else word
+        for name, word in (unit or {}).items()
+    }
     values = {"low": f"{low or 0:.10g}", "high": f"{high or 0:.10g}", "unit": said or ""}
     if low is None:
         return _Refused("at most {high}{unit}", **values)

@@ -27,7 +27,9 @@ from data.template_schema import (
 
 BYTES = 1_000_000
 SHOWN = 12  # mistakes in one message
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML was built with it, is ten times faster
+LOADER = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml, where PyYAML was built with it, is ten times faster
 NEXT = "mend the file; data/packs/parts.yaml is a commented example"
 T = TypeVar("T", bound=TemplateFields)
 

@@ -3,7 +3,7 @@
     template = load_template("parts")
     template.caption({"part": "bolt", "count": 2, "material": "steel", "defect": "none", "background": "tray"}, "en")
     # "2 steel bolts with no defect, on the tray"
-    template.parse("A rusty pipe on the conveyor belt", "en")   # {"part": "pipe", "background": "conveyor", …}
+    template.parse("A rusty pipe on the conveyor belt", "en")   # {"part": "pipe", "count": 1, "defect": "rust", …}
 
 The keys of the file: data/template_schema.py. The pattern language: data/caption_pattern.py.
 """

@@ -82,7 +82,14 @@ def refused(folder: Path, text: str) -> str:
 
 def test_the_small_template_is_right(tmp_path: Path) -> None:
     template = load_template(write(tmp_path, SMALL))
-    slots = {"part": "pier", "count": 2, "crack": "cracked", "width": 0.5, "tags": ["mossy", "wet"], "note": "AB-12"}
+    slots = {
+        "part": "pier",
+        "count": 2,
+        "crack": "cracked",
+        "width": 0.5,
+        "tags": ["mossy", "wet"],
+        "note": "AB-12",
+    }
     assert template.caption(slots, "en") == "2 piers with a crack, 0.5 mm wide, wet and mossy (AB-12)"
     assert template.caption(slots, "ja") == "橋脚2。ひびあり、幅0.5mm。濡れ、苔（AB-12）"
 
@@ -90,7 +97,7 @@ def test_the_small_template_is_right(tmp_path: Path) -> None:
 # what to change, into what -> what must stand in the message
 MISTAKES: dict[str, tuple[str, str, str]] = {
     "unknown key": ("required: true\n    counted_by", "requird: true\n    counted_by",
-                    "line 9, slots 1 (part), requird: unknown key 'requird' (did you mean 'required'?). Known: id, type"),
+                    "line 9, slots 1 (part), requird: unknown key 'requird' (did you mean 'required'?). Known: id, "),
     "unknown key of an option": ("synonyms: { ja: [ピア] }", "synonym: { ja: [ピア] }",
                                  "options 2 (pier), synonym: unknown key 'synonym' (did you mean 'synonyms'?)"),
     "unknown key at the top": ("vague:\n", "vage:\n", "unknown key 'vage' (did you mean 'vague'?). Known: id, version"),
@@ -144,16 +151,16 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "counted_by": ("counted_by: count", "counted_by: crack", "'crack' is no number slot. Known: count, width"),
     "slot of the caption": ("{part}[ with", "{prat}[ with",
                             "line 41, caption, en: 'prat' is no slot (did you mean 'part'?). Known: part, count"),
-    "bracket open": ("[ with {crack}]", "[ with {crack}", "never closed"),
-    "bracket closed": ("[ with {crack}]", " with {crack}]", "closes no '[' (write ']]' for the bracket itself)"),
+    "bracket open": ("[ with {crack}]", "[ with {crack}", "is never closed (write '{[}' for the bracket itself)"),
+    "bracket closed": ("[ with {crack}]", " with {crack}]", "closes no '[' (write '{]}' for the bracket itself)"),
     "brace alone": ("[ with {crack}]", "[ with {crack]", "'{' at character 24 has no partner (write '{{'"),
     "no slot in braces": ("[ with {crack}]", "[ with {crack!r}]", "'{crack!r}' at character 24 is no slot"),
     "group of nothing": ("[ with {crack}]", "[ with]{crack}", "has no {slot} in it"),
     "own words in the caption": ("[ with {crack}]", "[ with {}]", "{} has no meaning here: name the slot, e.g. {part}"),
     "phrase of no slot": ('other: "{}s"', 'other: "{}s {prt}"', "'prt' is no slot (did you mean 'part'?)"),
     "circle": ("unit: { ja: mm, en: mm }", 'phrase: { en: "{part}" }\n  - id: x\n    type: text\n    label: '
-               '{ ja: x, en: x }\n    required: false\n    phrase: { en: "{y}" }\n  - id: y\n    type: text\n    label: '
-               '{ ja: x, en: x }\n    required: false\n    phrase: { en: "{x}" }',
+               '{ ja: x, en: x }\n    required: false\n    phrase: { en: "{y}" }\n  - id: y\n    type: text\n    '
+               'label: { ja: x, en: x }\n    required: false\n    phrase: { en: "{x}" }',
                "the phrase of 'x' leads back to 'x' (en)"),
     "caption of nothing": ('"{part}[{count}]。[{crack}][、幅{width}]。[{tags}][（{note}）]"', "橋です",
                            "the caption names no slot"),

@@ -45,7 +45,9 @@ def values_of(slot: Slot) -> st.SearchStrategy[Any]:
 # --- what they say -------------------------------------------------------------------------------------------------
 
 
-def facts(number: int, part: str, defect: str, place: str | None, severity: str | None) -> dict[str, str | int]:
+def facts(
+    number: int, part: str, defect: str, place: str | None, severity: str | None
+) -> dict[str, str | int]:
     """Slots of a scene; the others go round with the number."""
     found: dict[str, str | int] = {
         "part": part, "material": MATERIALS[number % 7], "defect": defect,
@@ -113,7 +115,9 @@ def test_a_form_that_is_half_filled_has_a_caption(template: Template, language: 
 @both_languages
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_caption_reads_back_as_what_was_entered(template: Template, language: str, data: st.DataObject) -> None:
+def test_a_caption_reads_back_as_what_was_entered(
+    template: Template, language: str, data: st.DataObject
+) -> None:
     slots = data.draw(filled_in(template))
     caption = template.caption(slots, language)
     assert template.parse(caption, language) == slots
@@ -126,7 +130,9 @@ def test_a_caption_reads_back_as_what_was_entered(template: Template, language: 
 @settings(max_examples=80, deadline=None)
 def test_what_was_left_out_is_missing(language: str, slots: dict[str, Any], dropped: str) -> None:
     # place and severity are asked only of a defect; an English number without a noun counts nothing
-    unsaid = {"defect": {"place", "severity"}, "part": {"count"} if language == "en" else set()}.get(dropped, set())
+    unsaid = {"defect": {"place", "severity"}, "part": {"count"} if language == "en" else set()}.get(
+        dropped, set()
+    )
     kept = {name: value for name, value in slots.items() if name != dropped}
     caption = PARTS.caption(kept, language)
     assert PARTS.parse(caption, language) == {name: kept[name] for name in kept if name not in unsaid}
@@ -142,6 +148,16 @@ def test_free_captions_of_field_staff_are_understood(language: str) -> None:
         caption = legacy_caption(scene, language, rng)
         assert PARTS.parse(caption, language) == scenes.slots(scene), caption
         assert PARTS.missing(caption, language) == []
+
+
+def test_the_examples_of_the_modules_hold() -> None:
+    found = PARTS.parse("A rusty pipe on the conveyor belt", "en")
+    assert found == {"part": "pipe", "count": 1, "defect": "rust", "background": "conveyor"}
+    slots = {"part": "bolt", "count": 2, "material": "steel", "defect": "none", "background": "tray"}
+    assert PARTS.caption(slots, "en") == "2 steel bolts with no defect, on the tray"
+    assert PARTS.parse("作業台にキズのある鋼製ボルト2本", "ja") == {
+        "part": "bolt", "count": 2, "material": "steel", "defect": "scratch", "background": "workbench"
+    }  # fmt: skip
 
 
 @both_languages
