@@ -36,7 +36,10 @@ VERDICTS = {
     "undecided": ("#7b8794", "circle"),
     "worse": (VERMILLION, "triangle-down"),
 }
-FONT = '"Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", Meiryo, sans-serif'
+FONT = (
+    '"Source Sans", "Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", Meiryo, sans-serif'
+)
+COUNTS = {"tickMinStep": 1, "tickCount": 5, "format": ",d"}  # an axis of whole captions
 DAYS_SHOWN = 14
 ROW_HEIGHT = 34  # px for one metric or arm
 AXIS_HEIGHT, LEGEND_HEIGHT, TITLE_HEIGHT = 58, 30, 30  # px: a chart's height contains all of them
@@ -204,7 +207,7 @@ def alignment_chart(found: Alignment, language: str, bins: int = 24) -> Chart:
     bars = alt.Chart(rows).mark_bar(opacity=0.5, binSpacing=0).encode(
         x=alt.X("start:Q", bin="binned", title=_("Alignment of photo and caption (cosine, no unit)"), axis=axis,
                 scale=alt.Scale(zero=False, nice=False)),
-        x2="end:Q", y=alt.Y("captions:Q", stack=None, title=_("Captions")), color=color,
+        x2="end:Q", y=alt.Y("captions:Q", stack=None, title=_("Captions"), axis=COUNTS), color=color,
         tooltip=[alt.Tooltip("which:N", title=_("Caption")),
                  alt.Tooltip("start:Q", format=".3f", title=_("from (cosine)")),
                  alt.Tooltip("end:Q", format=".3f", title=_("to (cosine)")),
@@ -245,7 +248,7 @@ def by_day_chart(days: dict[date, Counted], language: str) -> Chart:
     chart = alt.Chart(rows).mark_bar().encode(
         x=alt.X("day:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25, paddingOuter=0.2),
                 axis=alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False)),
-        y=alt.Y("captions:Q", title=_("Captions fixed a day"), axis=alt.Axis(tickMinStep=1, tickCount=5)),
+        y=alt.Y("captions:Q", title=_("Captions fixed a day"), axis=COUNTS),
         color=alt.Color("who:N", scale=alt.Scale(domain=[people, simulated], range=[BLUE, PURPLE])),
         order=alt.Order("place:Q"),
         tooltip=[alt.Tooltip("date:N", title=_("Day")), alt.Tooltip("who:N", title=_("Who")),
@@ -267,7 +270,7 @@ def risk_chart(rows: pandas.DataFrame, language: str) -> Chart:
     chart = alt.Chart(long).mark_bar(stroke="white", strokeWidth=0.5).encode(
         x=alt.X("risk_from:Q", bin=alt.BinParams(binned=True, step=0.05), scale=alt.Scale(domain=[0, 1]),
                 title=_("Risk that the caption needs a correction (0 to 1)"), axis=alt.Axis(format=".1f")),
-        x2="risk_to:Q", y=alt.Y("captions:Q", title=_("Captions")),
+        x2="risk_to:Q", y=alt.Y("captions:Q", title=_("Captions"), axis=COUNTS),
         color=alt.Color("which:N", scale=alt.Scale(domain=[judged, waiting], range=[BLUE, "#b8c0cc"])),
         tooltip=[alt.Tooltip("range:N", title=_("Risk")), alt.Tooltip("which:N", title=_("State")),
                  alt.Tooltip("captions:Q", title=_("Captions"))],

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from annotate.pages.elements import Opened, note, simulated_badge
 from dashboards import effects, figures, words
 from dashboards.figures import Cost, Counted, Missing, Work
-from dashboards.pages.elements import Opened, how, missing, note, simulated_badge
+from dashboards.pages.elements import how, missing
 from data.messages import duration, number, yen
 
 COLOURS = {"better": "green", "worse": "red", "undecided": "gray"}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
 
-from dashboards.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
+from annotate.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
+from annotate.pages.jobs_strip import job_name, progress_words
 from data import jobs as queue
 from data.errors import GenbaError
 from data.jobs import Job
-from data.messages import duration, moment, number
-from data.store import now
+from data.messages import duration, moment
 
 LOG_LINES = 60
 STATES = {
@@ -21,21 +22,6 @@ STATES = {
     "failed": ("red", ":material/error:"),
     "cancelled": ("orange", ":material/cancel:"),
 }
-
-
-def job_name(name: str, at: Opened) -> str:
-    """A job in words; one that this page does not know keeps its own name."""
-    _ = at.translate
-    return {
-        "ingest": _("Read in captions"),
-        "score": _("Score the captions"),
-        "push": _("Send to Label Studio"),
-        "sync": _("Compare with Label Studio"),
-        "audit": _("Draw a blind audit"),
-        "retrain": _("Retraining"),
-        "demo-crew": _("Simulated crew at work"),
-        "evaluate": _("Evaluate a model"),
-    }.get(name, name)
 
 
 def state_name(state: str, at: Opened) -> str:
@@ -71,7 +57,7 @@ def _live() -> None:
         show_error(error)
         return
     if not found:
-        empty(at, _("No job yet"), _("Scoring, retraining and audits appear here once somebody starts one."))
+        empty(_("No job yet"), _("Scoring, retraining and audits appear here once somebody starts one."))
         return
     for job in found:
         if job.state in queue.ACTIVE:
@@ -92,29 +78,6 @@ def _head(job: Job, at: Opened) -> None:
             st.text(at.translate("by {name}").format(name=job.requested_by))
 
 
-def progress_words(job: Job, at: Opened) -> str:
-    """ "120 of 1,200 · 34 a second · 32 s left", as much of it as can be said."""
-    _ = at.translate
-    parts = []
-    if job.total:
-        parts.append(
-            _("{done} of {total}").format(
-                done=number(job.done, at.language), total=number(job.total, at.language)
-            )
-        )
-    elif job.done:
-        parts.append(number(job.done, at.language))
-    elapsed = (now() - job.started_at).total_seconds() if job.started_at else 0
-    if job.done and elapsed > 0:
-        rate = job.done / elapsed
-        text = _("{n} a second") if rate >= 1 else _("{n} a minute")
-        parts.append(text.format(n=number(rate if rate >= 1 else rate * 60, at.language, 1)))
-    left = job.seconds_left()
-    if left is not None:
-        parts.append(_("{time} left").format(time=duration(left, at.language)))
-    return " · ".join(parts)
-
-
 def show_progress(job: Job, at: Opened) -> None:
     """The bar of a running job with its numbers and its own message."""
     _ = at.translate
@@ -125,7 +88,7 @@ def show_progress(job: Job, at: Opened) -> None:
         words = _("Stopping at the next step ...")
     elif job.state == "queued":
         words = _("Waits for the worker")
-    st.text(" · ".join(filter(None, [words or _("Starting ..."), job.message])))
+    st.text(" · ".join(filter(None, [words or _("Starting ..."), at.translate(job.message)])))
 
 
 def _active(job: Job, at: Opened) -> None:
@@ -152,7 +115,7 @@ def _ended_badly(job: Job, at: Opened) -> None:
         _head(job, at)
         text, button = st.columns([5, 1], vertical_alignment="bottom")
         if job.error:
-            text.text(job.error.strip().splitlines()[-1])
+            text.text(re.sub(r"^[\w.]*GenbaError: ", "", job.error.strip().splitlines()[-1]))
         again = button.button(
             _("Try again"), key=f"retry-{job.job_id}", width="stretch", icon=":material/refresh:"
         )
@@ -190,7 +153,7 @@ def _done(finished: list[Job], at: Opened) -> None:
             _("By"): job.requested_by,
             _("Finished"): moment(job.finished_at, at.language) if job.finished_at else "",
             _("Took"): _took(job, at),
-            _("Result"): _result(job),
+            _("Result"): _result(job, at),
         }
         for job in finished
     )
@@ -203,34 +166,11 @@ def _took(job: Job, at: Opened) -> str:
     return duration((job.finished_at - job.started_at).total_seconds(), at.language)
 
 
-def _result(job: Job) -> str:
+def _result(job: Job, at: Opened) -> str:
+    """The counts that the job returned, each under its name in words."""
     simple = {key: value for key, value in (job.result or {}).items() if isinstance(value, (str, int, float))}
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in simple.items()
-    )
+    return ", ".join(f"{at.translate(key)} {_plain(value)}" for key, value in simple.items())
 
 
-@st.fragment(run_every=2)
-def live_strip() -> None:
-    """The running jobs in brief, for other pages; when one ends, the whole page renews itself once."""
-    at = opened()
-    try:
-        with at.site.connect() as db:
-            active = [job for job in queue.jobs(db, limit=20) if job.state in queue.ACTIVE]
-    except GenbaError as error:
-        show_error(error)
-        return
-    ids = {job.job_id for job in active}
-    before = st.session_state.get("active_jobs")
-    st.session_state["active_jobs"] = ids
-    if before is not None and before - ids:
-        st.rerun(scope="app")
-    running = [job for job in active if job.state == "running"][:2]
-    if not running:
-        return
-    with st.container(border=True, gap="small"):
-        for job in running:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.badge(job_name(job.name, at), color="blue", icon=":material/play_circle:")
-                note(" · ".join(filter(None, [progress_words(job, at), job.message])))
-            st.progress(min(job.done / job.total, 1.0) if job.total else 0.0)
+def _plain(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"

@@ -6,12 +6,13 @@ from math import isfinite
 
 import streamlit as st
 
+from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
+from annotate.pages.jobs_strip import live_strip
 from dashboards import charts, effects, figures, words
 from dashboards.effects import Effect
 from dashboards.figures import Missing
 from dashboards.pages import cards
-from dashboards.pages.elements import Opened, empty, heading, how, note, opened, shows_errors, simulated_badge
-from dashboards.pages.jobs import live_strip
+from dashboards.pages.elements import how
 from data import jobs
 from data.messages import number
 
@@ -72,7 +73,6 @@ def _gain(found: list[Effect], at: Opened) -> None:
     shown = effects.same_contrast(found)
     if not shown:
         empty(
-            at,
             _("No retraining yet"),
             _("Each measure appears here with its interval after the first retraining."),
         )
@@ -103,7 +103,7 @@ def _alignment(at: Opened) -> None:
     heading(_("Alignment before and after"))
     found = figures.alignment(at.site)
     if isinstance(found, Missing):
-        empty(at, _("Not yet measurable"), _("It needs {what}.").format(what=_(found.needs)))
+        empty(_("Not yet measurable"), _("It needs {what}.").format(what=_(found.needs)))
         return
     means = _("Mean {before} before, {after} after: change {change}, {n} captions").format(
         before=number(found.mean_before, at.language, 3), after=number(found.mean_after, at.language, 3),
@@ -138,7 +138,7 @@ def _by_day(at: Opened) -> None:
     heading(_("Captions fixed by day"))
     days = figures.fixed_by_day(at.site)
     if not days:
-        empty(at, _("No correction yet"), _("Every day's corrections appear here."))
+        empty(_("No correction yet"), _("Every day's corrections appear here."))
         return
     st.altair_chart(charts.by_day_chart(days, at.language), theme=None)
     formula = _("Captions fixed, by the calendar day of this machine's time zone.")
@@ -150,9 +150,7 @@ def _risk(at: Opened) -> None:
     heading(_("Where the risk lies"))
     rows = figures.risk_distribution(at.site)
     if rows.empty:
-        empty(
-            at, _("Nothing scored yet"), _("The risk of every caption appears here after the first scoring.")
-        )
+        empty(_("Nothing scored yet"), _("The risk of every caption appears here after the first scoring."))
         return
     st.altair_chart(charts.risk_chart(rows, at.language), theme=None)
     formula = _(

@@ -6,20 +6,21 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboards import charts, effects, figures, words
-from dashboards.effects import Effect, Model, Run
-from dashboards.pages.elements import (
+from annotate.pages.elements import (
     Opened,
     empty,
     heading,
-    how,
     note,
     opened,
     show_error,
     shows_errors,
     simulated_badge,
 )
-from dashboards.pages.jobs import STATES, live_strip, state_name
+from annotate.pages.jobs_strip import live_strip
+from dashboards import charts, effects, figures, words
+from dashboards.effects import Effect, Model, Run
+from dashboards.pages.elements import how
+from dashboards.pages.jobs import STATES, state_name
 from data import jobs
 from data.errors import GenbaError
 from data.messages import duration, moment, number
@@ -39,7 +40,7 @@ def page() -> None:
     with models, st.container(border=True, height="stretch"):
         _models(at)
     if not found:
-        empty(at, _("No retraining yet"), _("Each retraining appears here with its arms and their effects."))
+        empty(_("No retraining yet"), _("Each retraining appears here with its arms and their effects."))
         return
     _one(_choose(found, at), at)
 
@@ -172,7 +173,6 @@ def _choose(found: list[Run], at: Opened) -> Run:
     )
     picked = st.dataframe(
         rows, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key="runs",
-        height=min(38 + 35 * len(found), 250),
     )  # fmt: skip
     chosen = picked["selection"]["rows"]
     note(_("Select a row to see that retraining; the newest is shown until then."))

@@ -1,0 +1,163 @@
+"""The pair that one person has in hand: its answers so far, the clock, and where they are kept.
+
+The browser's session holds a `Work`; the store holds the lease and the half-typed answers, so a reload or a restart of
+the server goes on where the person was.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from annotate import corrections, form, form_drafts, label_studio_server, queue
+from annotate.pages.elements import Opened
+from data.settings import is_loopback
+from data.site import Site
+
+RENEW_SECONDS = 60.0  # a lease lasts ten minutes
+
+
+@dataclass
+class Work:
+    """A claimed pair. `values`: the answers, by slot; `active_seconds` up to `last_action` (Unix time)."""
+
+    row: dict[str, Any]
+    annotator: str
+    values: dict[str, Any]
+    active_seconds: float = 0.0
+    last_action: float = field(default_factory=time.time)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)  # one correction, however often it is sent
+    show_errors: bool = False
+    is_dirty: bool = False
+    renewed_at: float = field(default_factory=time.time)  # the lease
+    width: int = 4
+    height: int = 3
+    task_url: str | None = None
+
+    @property
+    def pair_id(self) -> str:
+        return str(self.row["pair_id"])
+
+    @property
+    def is_missing(self) -> bool:
+        """True when the photo has no caption yet."""
+        return bool(self.row["state"] == "missing")
+
+    def touch(self) -> None:
+        """The person did something now."""
+        now = time.time()
+        self.active_seconds = form.add_active(self.active_seconds, self.last_action, now)
+        self.last_action = now
+
+
+def in_hand(at: Opened) -> Work | None:
+    """The pair this person works on: the one they asked for, the one they had, or the next; None: nothing waits.
+
+    Renews the lease. When somebody else holds the pair that was asked for, a note says so and the next one comes.
+    """
+    wanted = st.session_state.pop("open_pair", None)
+    held: Work | None = st.session_state.get("work")
+    if held and held.annotator != at.person:
+        queue.release(at.site, held.annotator)
+        held = None
+    pair_id = wanted or (held.pair_id if held else None)
+    skipped: set[str] = st.session_state.setdefault("skipped", set())
+    row = None
+    if pair_id is None or not _is_answered(at.site, pair_id):
+        row = queue.claim(at.site, at.person, skip=skipped, pair_id=pair_id)
+    if row is None and pair_id:
+        st.session_state["notice"] = at.translate(
+            "Somebody else has this caption in work or has answered it. Here is the next one."
+        )
+        row = queue.claim(at.site, at.person, skip=skipped)
+    if row is None:
+        st.session_state.pop("work", None)
+    elif not held or held.pair_id != row["pair_id"]:
+        st.session_state["work"] = _begin(row, at)
+    return st.session_state.get("work")
+
+
+def _is_answered(site: Site, pair_id: str) -> bool:
+    with site.connect() as db:
+        return bool(
+            db.value("SELECT 1 FROM corrections WHERE old_pair_id = ? AND state = 'active'", [pair_id])
+        )
+
+
+def _begin(row: dict[str, Any], at: Opened) -> Work:
+    draft = form_drafts.load(at.site, row["pair_id"], at.person)
+    values = draft.slots if draft else form.prefill(at.site.template(), row["caption"] or "", row["language"])
+    with at.site.connect() as db:
+        size = db.one("SELECT width, height FROM images WHERE image_id = ?", [row["image_id"]])
+        task = db.one(
+            "SELECT ls_project_id, ls_task_id FROM tasks WHERE pair_id = ? ORDER BY pushed_at DESC LIMIT 1",
+            [row["pair_id"]],
+        )
+    return Work(
+        row=row, annotator=at.person, values=dict(values), active_seconds=draft.active_seconds if draft else 0.0,
+        task_url=_task_url(at.site, task) if task else None, **(size or {}),
+    )  # fmt: skip
+
+
+def _task_url(site: Site, task: dict[str, Any]) -> str | None:
+    """The task's page in Label Studio; None where the embedded one cannot be reached from other machines."""
+    section = site.settings.label_studio
+    if section.mode == "embedded" and not is_loopback(site.settings.web.host):
+        return None
+    base = section.url.rstrip("/") if section.mode == "server" else label_studio_server.address(section.port)
+    return f"{base}/projects/{task['ls_project_id']}/data?task={task['ls_task_id']}"
+
+
+def keep(work: Work, at: Opened) -> None:
+    """Store the answers so far, and once a minute renew the lease."""
+    form_drafts.save(at.site, work.pair_id, at.person, work.values, work.active_seconds)
+    work.is_dirty = False
+    if time.time() - work.renewed_at > RENEW_SECONDS:
+        queue.renew(at.site, at.person)
+        work.renewed_at = time.time()
+
+
+def save(work: Work, verdict: str, at: Opened) -> None:
+    """Submit an answer and remember it for the notice; the next full run takes the next pair.
+
+    Raises GenbaError, SlotError for answers that the template does not accept; the work then stays in hand.
+    """
+    work.touch()
+    slots = form.answers(at.site.template(), work.values) if verdict == "fix" else {}
+    saved = corrections.submit(
+        at.site, pair_id=work.pair_id, annotator=at.person, verdict=verdict, slots=slots,
+        active_seconds=work.active_seconds, token=work.token,
+    )  # fmt: skip
+    st.session_state["saved"] = saved.correction_id
+    st.session_state.pop("work", None)
+
+
+def skip(work: Work, reason: str, at: Opened) -> None:
+    """Leave a pair for others; it does not come back to this person in this sitting. The reason is kept as an event."""
+    work.touch()
+    st.session_state.setdefault("skipped", set()).add(work.pair_id)
+    queue.release(at.site, at.person)
+    with at.site.connect() as db:
+        detail = {"pair": work.pair_id, "reason": reason, "active_seconds": round(work.active_seconds, 1)}
+        db.event(at.person, "pair.skipped", detail)
+    st.session_state.pop("work", None)
+    st.session_state.pop("saved", None)
+
+
+def undo(correction_id: str, pair_id: str, at: Opened) -> None:
+    """Withdraw one's own answer and open that pair again, with the answers as they were."""
+    with at.site.connect() as db:
+        slots = (db.one("SELECT slots FROM corrections WHERE correction_id = ?", [correction_id]) or {}).get(
+            "slots"
+        )
+    corrections.undo(at.site, correction_id, at.person)
+    if slots:  # the time that they took stays with the answer that was withdrawn
+        form_drafts.save(at.site, pair_id, at.person, slots, active_seconds=0.0)
+    st.session_state.pop("saved", None)
+    st.session_state.pop("work", None)
+    st.session_state.setdefault("skipped", set()).discard(pair_id)
+    st.session_state["open_pair"] = pair_id

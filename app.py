@@ -1,0 +1,301 @@
+"""The web shell: one process that serves the pages, signed photos and /healthz. `genba up SITE` starts it.
+
+    python -m genba web SITE          # the address stands in SITE/genba.toml, [web]
+
+The file is read twice: `serve` builds the server from it, and the server runs it as the script of every page.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from annotate.pages import person
+from data.errors import GenbaError
+from data.messages import LANGUAGES, translator
+from data.settings import is_loopback
+from data.site import Site
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+HERE = Path(__file__).resolve().parent
+FONT = (
+    '"Source Sans", "Hiragino Sans", "Yu Gothic UI", Meiryo, "Noto Sans CJK JP", "Noto Sans JP", sans-serif'
+)
+THEME = {
+    "base": "light", "primaryColor": "#0b5a78", "backgroundColor": "#ffffff", "secondaryBackgroundColor": "#eef2f4",
+    "textColor": "#0e171c", "linkColor": "#0b5a78", "borderColor": "#cfd8dd", "font": FONT, "headingFont": FONT,
+    "baseFontSize": 15, "baseRadius": "6px", "buttonRadius": "6px", "showWidgetBorder": True,
+    "headingFontSizes": ["1.55rem", "1.3rem", "1.15rem", "1.05rem", "1rem", "0.9rem"], "headingFontWeights": 600,
+    "metricValueFontSize": "1.9rem", "paddingTop": "0.5rem", "paddingBottom": "1rem",
+    "sidebar.backgroundColor": "#1d2b34", "sidebar.secondaryBackgroundColor": "#2b3c47",
+    "sidebar.textColor": "#f2f5f6", "sidebar.primaryColor": "#8fd0e6", "sidebar.borderColor": "#425663",
+    "sidebar.linkColor": "#bfe4f1", "sidebar.paddingTop": "0",
+}  # fmt: skip
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+COOKIE_SECONDS = 400 * 24 * 3600  # the longest that browsers keep a cookie
+PHOTO_HEADERS = {
+    "Cache-Control": "private, max-age=43200",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'",
+}
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def serve(site: Site, host: str, port: int) -> None:
+    """Serve the site's pages until a signal. Raises GenbaError for an address that others reach without sign-in."""
+    if site.settings.web.sign_in == "none" and not is_loopback(host):
+        raise GenbaError(
+            f"{host} can be reached by others, but web.sign_in is 'none'.", next="set web.host = '127.0.0.1'"
+        )
+    os.environ["GENBA_SITE"] = str(site.root)
+    os.environ["STREAMLIT_SERVER_COOKIE_SECRET"] = site.secret("web")
+    app(site).run(config=options(site, host, port))
+
+
+def app(site: Site) -> st.App:
+    """The ASGI application of a site: Streamlit with our routes before its own."""
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    return st.App(
+        HERE / "app.py",
+        routes=[
+            Route("/healthz", healthz),
+            Route("/photos/{image_id}.jpg", functools.partial(photo, site)),
+        ],
+        middleware=[Middleware(Gate, hosts=allowed_hosts(site))],
+        on_script_error=show_failure,
+    )
+
+
+def options(site: Site, host: str, port: int) -> dict[str, Any]:
+    """Streamlit's settings. In code, so that no file of the folder it is started from can change them."""
+    return {
+        "server.address": host, "server.port": port, "server.headless": True, "server.fileWatcherType": "none",
+        "server.enableXsrfProtection": True, "server.enableCORS": True, "server.enableStaticServing": False,
+        "server.allowedHosts": allowed_hosts(site), "server.maxUploadSize": 1, "server.enableAgentApi": False,
+        "browser.gatherUsageStats": False, "client.toolbarMode": "minimal", "client.showErrorDetails": "none",
+        "client.showErrorLinks": False, "logger.hideWelcomeMessage": True,
+        "secrets.files": [str(site.root / ".streamlit" / "secrets.toml")],
+        **{f"theme.{key}": value for key, value in THEME.items()},
+    }  # fmt: skip
+
+
+def allowed_hosts(site: Site) -> list[str]:
+    """Names under which the server answers: a page elsewhere must not reach it under a name of its own.
+
+    With sign-in the name stands in the redirect address of SITE/.streamlit/secrets.toml.
+    """
+    names = [*LOOPBACK_NAMES, site.settings.web.host]
+    if site.settings.web.sign_in == "oidc":
+        names.append(urlsplit(_sign_in_section(site)["redirect_uri"]).hostname or "")
+    return [name for name in dict.fromkeys(names) if name and name not in ("0.0.0.0", "::")]  # noqa: S104
+
+
+def _sign_in_section(site: Site) -> dict[str, Any]:
+    """[auth] of the secrets. Raises GenbaError that says what is missing."""
+    import importlib.util
+    import tomllib
+
+    path = site.root / ".streamlit" / "secrets.toml"
+    try:
+        section = tomllib.loads(path.read_text(encoding="utf-8")).get("auth", {})
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise GenbaError(f"web.sign_in is 'oidc', but {path} cannot be read: {error}.") from error
+    wanted = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
+    absent = [key for key in wanted if not section.get(key)]
+    if absent:
+        raise GenbaError(
+            f"web.sign_in is 'oidc', but [auth] of {path} lacks {', '.join(absent)}.", choices=wanted
+        )
+    if importlib.util.find_spec("authlib") is None:
+        raise GenbaError("web.sign_in = 'oidc' needs the package Authlib.", next="pip install Authlib")
+    return dict(section)
+
+
+class Gate:
+    """Outermost: refuses foreign Host headers (DNS rebinding) and gives each browser its cookie (pages/person.py)."""
+
+    def __init__(self, app: Asgi, hosts: list[str]) -> None:
+        self.app = app
+        self.hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)  # the websocket's own check is server.allowedHosts
+            return
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        if _host_name(headers.get("host", "")) not in self.hosts:
+            from starlette.responses import PlainTextResponse
+
+            await PlainTextResponse("unknown host", status_code=400)(scope, receive, send)
+            return
+        is_new = f"{person.COOKIE}=" not in headers.get("cookie", "")
+        is_page = "text/html" in headers.get("accept", "")
+        await self.app(scope, receive, _with_cookie(scope, send) if is_new and is_page else send)
+
+
+def _host_name(host: str) -> str:
+    """ "[::1]:8501" -> "::1"; "" for what is no host."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _with_cookie(scope: Scope, send: Send) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            secure = "; Secure" if scope.get("scheme") == "https" else ""
+            cookie = (
+                f"{person.COOKIE}={secrets.token_urlsafe(16)}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; "
+                f"SameSite=Lax{secure}"
+            )
+            message["headers"] = [*message.get("headers", []), (b"set-cookie", cookie.encode())]
+        await send(message)
+
+    return sending
+
+
+async def healthz(request: Request) -> Response:
+    """Whether the process answers; touches no store, so that a busy one does not look dead."""
+    from starlette.responses import JSONResponse
+
+    return JSONResponse({"status": "ok"})
+
+
+def photo(site: Site, request: Request) -> Response:
+    """The served copy of a photo: 403 without a valid signature, 404 for a photo that is not there."""
+    from starlette.responses import FileResponse, PlainTextResponse
+
+    from data.served import is_valid, served_copy
+
+    image_id, query = request.path_params["image_id"], request.query_params
+    if not is_valid(site, image_id, query.get("e", ""), query.get("s", "")):
+        return PlainTextResponse("this address has expired or is not signed", status_code=403)
+    try:
+        path = served_copy(site, image_id)
+    except (GenbaError, OSError) as error:
+        return PlainTextResponse(str(error), status_code=404)
+    return FileResponse(path, media_type="image/jpeg", headers=PHOTO_HEADERS)
+
+
+def show_failure(error: Exception) -> bool:
+    """An error of ours that no page expected: words for the person, the traceback stays in the log."""
+    _ = translator(st.session_state.get("language") or "en")
+    with st.container(border=True):
+        st.badge(_("Something went wrong"), icon=":material/error:", color="red")
+        st.text(
+            _("What you entered is kept. Load the page again; the details stand in logs/web.log of the site.")
+        )
+    return True
+
+
+def main() -> None:
+    """The script of every page: who and in which language, the sidebar, then the page itself."""
+    site = Site.open(os.environ["GENBA_SITE"])
+    st.set_page_config(
+        page_title=f"{site.settings.site.name} · Genba", page_icon=str(HERE / "annotate/pages/mark.svg"),
+        layout="wide", initial_sidebar_state=216,
+    )  # fmt: skip
+    st.html(HERE / "annotate/pages/style.css")
+    person.recall(site)
+    if site.settings.web.sign_in == "oidc" and not _signed_in():
+        return
+    pages = _pages()
+    st.session_state["pages"] = pages
+    current = st.navigation(list(pages.values()), position="hidden")
+    with st.sidebar:
+        _sidebar(site, pages)
+    current.run()
+
+
+def _pages() -> dict[str, Any]:
+    from annotate.pages import correct, queue
+    from dashboards.pages import jobs, overview, runs
+
+    _ = translator(st.session_state["language"])
+    shown = (
+        ("queue", queue.page, _("Queue"), "format_list_numbered"),
+        ("correct", correct.page, _("Correct"), "edit_note"),
+        ("overview", overview.page, _("Overview"), "monitoring"),
+        ("runs", runs.page, _("Retrainings"), "model_training"),
+        ("jobs", jobs.page, _("Jobs"), "checklist"),
+    )
+    return {
+        name: st.Page(page, title=title, icon=f":material/{icon}:", url_path=name, default=name == "queue")
+        for name, page, title, icon in shown
+    }
+
+
+def _sidebar(site: Site, pages: dict[str, Any]) -> None:
+    """Where one is, where one can go, who one is."""
+    from annotate.pages.elements import note
+
+    _ = translator(st.session_state["language"])
+    st.logo(
+        str(HERE / "annotate/pages/wordmark.svg"),
+        size="large",
+        icon_image=str(HERE / "annotate/pages/mark.svg"),
+    )
+    st.text(site.settings.site.name)
+    if site.settings.site.demo:
+        st.badge(_("Demo: rendered photos"), icon=":material/science:", color="orange")
+    for group, names in (
+        (_("Field staff"), ("queue", "correct")),
+        (_("Managers"), ("overview", "runs", "jobs")),
+    ):
+        with st.container(gap="xxsmall"):
+            note(group)
+            for name in names:
+                st.page_link(pages[name], width="stretch")
+    with st.container():
+        _who(site)
+        st.segmented_control(
+            _("Language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, default=st.session_state["language"],
+            required=True, key="language-switch", width="stretch",
+            on_change=lambda: person.remember(site, language=st.session_state["language-switch"]),
+        )  # fmt: skip
+
+
+def _who(site: Site) -> None:
+    """The name that stands with every answer: from the sign-in, else as entered."""
+    _ = translator(st.session_state["language"])
+    if site.settings.web.sign_in == "oidc":
+        st.text(st.session_state["name"])
+        st.button(_("Sign out"), icon=":material/logout:", on_click=st.logout)
+        return
+    st.session_state["name-field"] = st.session_state.get("name", "")
+    st.text_input(
+        _("Your name"), key="name-field", max_chars=150, placeholder=_("needed before you correct"),
+        on_change=lambda: person.remember(site, name=" ".join(st.session_state["name-field"].split())),
+    )  # fmt: skip
+
+
+def _signed_in() -> bool:
+    """True once the person has signed in; until then the page is a sign-in."""
+    _ = translator(st.session_state["language"])
+    if st.user.is_logged_in:
+        st.session_state["name"] = " ".join(str(st.user.get("name") or st.user.get("email") or "").split())
+        return True
+    st.title("Genba 現場", anchor=False)
+    st.text(_("Sign in with your company's account to go on."))
+    st.button(_("Sign in"), type="primary", icon=":material/login:", on_click=st.login)
+    return False
+
+
+if __name__ == "__main__":
+    main()
