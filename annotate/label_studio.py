@@ -74,11 +74,13 @@ class LabelStudio:
             show_skip_button=True,
             maximum_annotations=1,
         )
-        return int(answer.id)
+        return int(_plain(answer)["id"])
 
     def find_project(self, key: str) -> int | None:
         """Id of the project with our key, or None. The oldest one, should two pushers have made one each."""
-        projects = self._ask(lambda: list(self.sdk.projects.list(page_size=100, include="id,description")))
+        projects: list[Any] = self._ask(
+            lambda: list(self.sdk.projects.list(page_size=100, include="id,description"))
+        )
         ids = [project.id for project in projects if key in (project.description or "")]
         return min(ids, default=None)
 
@@ -247,8 +249,9 @@ class LabelStudio:
     def changed_since(self, project: int, since: str | None) -> Iterator[dict[str, Any]]:
         """Tasks changed at or after `since` (ISO, the server's clock; None: all), oldest change first.
 
-        Each: id, pair_id, updated_at, annotations (id, result, person, seconds, skipped, updated_at). Pages by the last
-        change seen, not by number: a task that changes while we read moves to the end and would shift the others.
+        Each: id, pair_id, updated_at, annotations (id, result, person, editor, seconds, skipped, updated_at; person and
+        editor are ids of users: who gave the answer, and who saved it last). Pages by the last change seen, not by
+        number: a task that changes while we read moves to the end and would shift the others.
         """
         cursor, page, seen = since or "1970-01-01T00:00:00Z", 1, set()
         while True:
@@ -269,7 +272,7 @@ class LabelStudio:
         self, project: int, query: str, page: int, include: str, page_size: int = PAGE
     ) -> list[dict[str, Any]]:
         def read() -> list[Any]:
-            pager = self.sdk.tasks.list(
+            pager: Any = self.sdk.tasks.list(
                 project=project, query=query, page=page, page_size=page_size, include=include, fields="all"
             )
             return pager.items or []
@@ -362,6 +365,7 @@ def _annotation(annotation: dict[str, Any]) -> dict[str, Any]:
         "id": int(annotation["id"]),
         "result": annotation.get("result") or [],
         "person": person.get("id") if isinstance(person, dict) else person,
+        "editor": annotation.get("updated_by"),
         "seconds": float(annotation.get("lead_time") or 0.0),
         "skipped": bool(annotation.get("was_cancelled")),
         "updated_at": str(annotation.get("updated_at") or annotation.get("created_at") or ""),

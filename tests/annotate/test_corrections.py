@@ -52,7 +52,7 @@ def old(number: int) -> str:
 
 def answer(
     site: Site, number: int = 0, annotator: str = "佐藤", verdict: str = "fix", **more: Any
-) -> Correction:
+) -> Saved:
     given = {"slots": BOLT if verdict == "fix" else {}, "active_seconds": 20.0} | more
     return submit(site, pair_id=old(number), annotator=annotator, verdict=verdict, **given)
 

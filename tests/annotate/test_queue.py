@@ -52,9 +52,9 @@ def judge(
     site: Site, pair_id: str, verdict: str = "fix", annotator: str = "佐藤", state: str = "active"
 ) -> None:
     row: dict[str, Any] = {
-        "correction_id": f"c-{pair_id}-{state}", "old_pair_id": pair_id, "new_pair_ids": [], "verdict": verdict, "slots": {},
-        "reason": "", "annotator": annotator, "simulated": False, "active_seconds": 1.0, "source": "app", "state": state,
-        "created_at": now(),
+        "correction_id": f"c-{pair_id}-{state}", "old_pair_id": pair_id, "new_pair_ids": [], "verdict": verdict,
+        "slots": {}, "reason": "", "annotator": annotator, "simulated": False, "active_seconds": 1.0, "source": "app",
+        "state": state, "created_at": now(),
     }  # fmt: skip
     with site.connect() as db:
         db.insert("corrections", [row])
