@@ -278,7 +278,7 @@ def _cached(encoder_id: str, repository: str, names: tuple[str, ...]) -> Path:
 
 def write_mark(folder: Path, source: EncoderSource, extra: dict[str, Any] | None = None) -> None:
     """Write genba.json beside a model that was made from `source`: languages and the demo mark are inherited."""
-    mark = {
+    mark: dict[str, Any] = {
         "languages": list(source.languages),
         "base_encoder": source.id,
         "base_fingerprint": source.fingerprint,

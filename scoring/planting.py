@@ -11,6 +11,7 @@ changed: a colour, a number, a part, a place), `vague` (cut short, or replaced b
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -68,13 +69,14 @@ def plant(
     share: float,
     seed: int,
     kinds: Sequence[str] = KINDS,
-    meanings: Sequence[Hashable] | None = None,
+    facts: Sequence[frozenset[str]] | None = None,
 ) -> list[Planted]:
     """Wrong captions for `share` of the N rows, in equal parts of `kinds`, by a seeded draw.
 
-    photos: which photo a row belongs to; a swap never takes a caption of the same photo. meanings: when given, a swap
-    also changes the meaning (two wordings of one finding are not an error). A changed caption always differs in text. A
-    row for which a kind has no word to change is left alone, so `attribute` may plant fewer.
+    photos: which photo (or group of near-duplicates) a row belongs to; no row gets a caption that its photo carries
+    anywhere. facts: what each caption states; when given, a swap neither repeats, adds to nor leaves out of what is
+    stated of the photo, because two wordings of one finding are no error. A row for which a kind has nothing to change
+    is left alone, so `attribute` may plant fewer.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -82,21 +84,21 @@ def plant(
     if not 0 < share < 1:
         raise GenbaError(f"The share of wrong captions must lie between 0 and 1, not {share}.")
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(captions))
-    wanted = round(share * len(captions))
-    makers = {
-        "swap": lambda i: _swap(i, captions, photos, meanings, rng),
-        "hard_swap": _hard_swapper(captions, photos, meanings),
+    rows = _Rows(captions, photos, facts)
+    makers: dict[str, Callable[[int], str | None]] = {
+        "swap": lambda i: _swap(i, rows, rng),
+        "hard_swap": _hard_swapper(rows),
         "attribute": lambda i: change_one_word(captions[i], rng),
         "vague": lambda i: make_vague(captions[i], rng),
     }
     planted: list[Planted] = []
+    wanted = round(share * len(captions))
     quota = {kind: wanted // len(kinds) + (k < wanted % len(kinds)) for k, kind in enumerate(kinds)}
-    for index in (int(i) for i in order):
+    for index in (int(i) for i in rng.permutation(len(captions))):
         # Kinds take turns by what is left; one that does not fit this caption leaves it to the next.
         for kind in sorted((k for k in kinds if quota[k] > 0), key=lambda k: (-quota[k], k)):
             caption = makers[kind](index)
-            if caption is not None and normalise_caption(caption) != normalise_caption(captions[index]):
+            if caption is not None and not rows.carries(index, caption):
                 planted.append(Planted(index, kind, captions[index], caption))
                 quota[kind] -= 1
                 break
@@ -105,43 +107,59 @@ def plant(
     return sorted(planted, key=lambda one: one.index)
 
 
-def _differs(
-    i: int, j: int, captions: Sequence[str], photos: Sequence[Hashable], meanings: Sequence[Hashable] | None
-) -> bool:
-    return (
-        photos[i] != photos[j]
-        and normalise_caption(captions[i]) != normalise_caption(captions[j])
-        and (meanings is None or meanings[i] != meanings[j])
-        and language_of(captions[i]) == language_of(captions[j])
-    )
+class _Rows:
+    """The rows before anything is planted, and what is said of each photo in any of its rows."""
+
+    def __init__(
+        self,
+        captions: Sequence[str],
+        photos: Sequence[Hashable],
+        facts: Sequence[frozenset[str]] | None,
+    ) -> None:
+        self.captions, self.photos, self.facts = captions, photos, facts
+        self._words = [normalise_caption(caption) for caption in captions]
+        self._languages = [language_of(caption) for caption in captions]
+        self._said: defaultdict[Hashable, set[str]] = defaultdict(set)
+        self._stated: defaultdict[Hashable, set[frozenset[str]]] = defaultdict(set)
+        for row, photo in enumerate(photos):
+            self._said[photo].add(self._words[row])
+            if facts is not None:
+                self._stated[photo].add(facts[row])
+
+    def carries(self, i: int, caption: str) -> bool:
+        """Whether the photo of row i has these words in any of its rows."""
+        return normalise_caption(caption) in self._said[self.photos[i]]
+
+    def would_be_wrong(self, i: int, j: int) -> bool:
+        """Whether the caption of row j is an error on the photo of row i."""
+        if self._languages[i] != self._languages[j] or self._words[j] in self._said[self.photos[i]]:
+            return False
+        if self.facts is None:
+            return True
+        other = self.facts[j]
+        return not any(known <= other or other <= known for known in self._stated[self.photos[i]])
 
 
-def _swap(
-    i: int,
-    captions: Sequence[str],
-    photos: Sequence[Hashable],
-    meanings: Sequence[Hashable] | None,
-    rng: np.random.Generator,
-) -> str | None:
-    for j in rng.integers(0, len(captions), size=200):
-        if _differs(i, int(j), captions, photos, meanings):
-            return captions[int(j)]
+def _swap(i: int, rows: _Rows, rng: np.random.Generator) -> str | None:
+    for j in rng.integers(0, len(rows.captions), size=200):
+        if rows.would_be_wrong(i, int(j)):
+            return rows.captions[int(j)]
     return None
 
 
-def _hard_swapper(
-    captions: Sequence[str], photos: Sequence[Hashable], meanings: Sequence[Hashable] | None
-) -> Callable[[int], str | None]:
+def _hard_swapper(rows: _Rows) -> Callable[[int], str | None]:
     """A function of a row: the most similar other caption by TF-IDF of letter groups (so no encoder is favoured)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    words = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit_transform(captions)
+    words = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit_transform(
+        rows.captions
+    )
 
     def hard_swap(i: int) -> str | None:
         similarity = np.asarray((words[i] @ words.T).todense()).ravel()
         for j in np.argsort(-similarity, kind="stable")[:500]:
-            if _differs(i, int(j), captions, photos, meanings):
-                return captions[int(j)]
+            if rows.would_be_wrong(i, int(j)):
+                return rows.captions[int(j)]
         return None
 
     return hard_swap
