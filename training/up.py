@@ -13,6 +13,8 @@ from data.site import Site
 from data.supervisor import Service
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Training asks for the same large blocks at every step; giving each back to the kernel costs a fifth of the time.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 2**12)}
 
 
 def up(site: Site, say: Callable[[str], None]) -> int:
@@ -47,7 +49,7 @@ def services(site: Site) -> list[Service]:
     rooms = {"PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))}
     found = [
         Service("web", [*python, "genba", "web", str(site.root)], logs / "web.log", rooms, web_address(site) + "/healthz"),
-        Service("worker", [*python, "genba", "worker", str(site.root)], logs / "worker.log", rooms),
+        Service("worker", [*python, "genba", "worker", str(site.root)], logs / "worker.log", rooms | KEEP_MEMORY),
     ]  # fmt: skip
     if site.settings.label_studio.mode == "embedded":
         folder, port = site.folder("label-studio"), site.settings.label_studio.port
