@@ -93,7 +93,7 @@ def ingest_labels(
     )
     with site.connect() as db:
         if kind == "masks":
-            _require_same_names(db, common["classes"])
+            _require_same_names(db, common["classes"], root)
         images = db.rows("SELECT image_id, uri, width, height FROM images")
         known = label_files(db, kind)
     run = _Run(str(root), kind, common, _by_name(images), known)
@@ -205,10 +205,13 @@ def _depth_meta(root: Path, ignore: Sequence[int] | None, metres_per_unit: float
             next=f'write {{"metres_per_unit": 0.001, "ignore": [0]}} to {root / "depth.json"}',
         )
     values = stated.get("ignore", [0]) if ignore is None else ignore
-    return {
-        "metres_per_unit": float(scale),
-        "ignore": list(values) if isinstance(values, (list, tuple)) else [values],
-    }
+    values = list(values) if isinstance(values, (list, tuple)) else [values]
+    if not all(isinstance(value, int) for value in values):
+        raise GenbaError(
+            f"Which values of the depth maps in {root} mean that nothing was measured? ignore is {values!r}.",
+            next=f'write "ignore": [0] to {root / "depth.json"}',
+        )
+    return {"metres_per_unit": float(scale), "ignore": values}
 
 
 def _json(root: Path, name: str) -> Any:
@@ -219,13 +222,16 @@ def _json(root: Path, name: str) -> Any:
         raise GenbaError(f"{path} is not JSON: {error}.", next=f"mend {path}") from None
 
 
-def _require_same_names(db: Database, classes: Mapping[int, str]) -> None:
-    for number, name in class_names(db).items():
-        if classes.get(number, name) != name:
-            raise GenbaError(
-                f"Class {number} is {classes[number]!r} here, but {name!r} in masks that the site has already.",
-                next="use the same classes.json for all masks of a site",
-            )
+def _require_same_names(db: Database, classes: Mapping[int, str], root: Path) -> None:
+    """Masks of other folders must call a class the same; those of this one are read again, by the new names."""
+    for label in label_files(db, "masks").values():
+        for number, name in () if label.path.is_relative_to(root) else label.meta["classes"].items():
+            if classes.get(int(number), name) != name:
+                raise GenbaError(
+                    f"Class {number} is {classes[int(number)]!r} here, but {name!r} in masks that the site has "
+                    f"already, e.g. {label.path}.",
+                    next="use the same classes.json for all masks of a site",
+                )
 
 
 def _by_name(images: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
