@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from data.errors import GenbaError, nearest
 
+Language = Literal["ja", "en"]
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,39 +25,40 @@ class Section(BaseModel):
 
 class SiteSection(Section):
     name: str = Field(min_length=1, description="shown at the top of every page")
-    languages: list[Literal["ja", "en"]] = Field(
-        ["ja", "en"], min_length=1, description="the first is the default"
+    languages: list[Language] = Field(
+        default=["ja", "en"], min_length=1, description="the first is the default"
     )
     template: str = Field(description="a shipped pack or a YAML file: see `genba templates`")
     encoder: str = Field(description="the base encoder: see `genba encoders`")
-    demo: bool = Field(False, description="true only for the site that `genba demo` makes")
+    demo: bool = Field(default=False, description="true only for the site that `genba demo` makes")
 
 
 class PhotosSection(Section):
     roots: list[str] = Field(
         min_length=1, description="folders that may be read; nothing outside is ever served"
     )
-    max_megapixels: float = Field(200.0, gt=0, description="a larger photo goes to the rejects")
+    max_megapixels: float = Field(default=200.0, gt=0, description="a larger photo goes to the rejects")
     group_by: str = Field(
-        "", description="extra column whose equal values never cross the split, e.g. a work order"
+        default="", description="extra column whose equal values never cross the split, e.g. a work order"
     )
 
 
 class WebSection(Section):
-    host: str = Field("127.0.0.1", description="another than loopback needs sign_in = 'oidc'")
-    port: int = Field(8501, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", description="another than loopback needs sign_in = 'oidc'")
+    port: int = Field(default=8501, ge=1, le=65535)
     sign_in: Literal["none", "oidc"] = Field(
-        "none", description="'oidc' reads SITE/.streamlit/secrets.toml [auth]"
+        default="none", description="'oidc' reads SITE/.streamlit/secrets.toml [auth]"
     )
 
 
 class LabelStudioSection(Section):
     mode: Literal["embedded", "server"] = "embedded"
-    port: int = Field(8502, ge=1, le=65535, description="of the embedded server, on loopback")
+    port: int = Field(default=8502, ge=1, le=65535, description="of the embedded server, on loopback")
     url: str = Field(
-        "", description="your own server; its token in the environment variable GENBA_LABEL_STUDIO_TOKEN"
+        default="",
+        description="your own server; its token in the environment variable GENBA_LABEL_STUDIO_TOKEN",
     )
-    push_top: int = Field(100, ge=1, description="how much of the queue a sync keeps in Label Studio")
+    push_top: int = Field(default=100, ge=1, description="how much of the queue a sync keeps in Label Studio")
 
     @model_validator(mode="after")
     def _server_has_url(self) -> LabelStudioSection:
@@ -65,20 +68,20 @@ class LabelStudioSection(Section):
 
 
 class CostSection(Section):
-    wage_jpy_per_hour: float = Field(2500.0, ge=0, description="a default until you confirm it")
-    compute_jpy_per_hour: float = Field(100.0, ge=0, description="a default until you confirm it")
+    wage_jpy_per_hour: float = Field(default=2500.0, ge=0, description="a default until you confirm it")
+    compute_jpy_per_hour: float = Field(default=100.0, ge=0, description="a default until you confirm it")
 
 
 class RetrainSection(Section):
-    arms: list[str] = Field(["original", "corrected"], min_length=1)
-    seeds: int = Field(3, ge=1, le=20)
-    steps: int = Field(80, ge=1)
-    batch: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-5, gt=0)
+    arms: list[str] = Field(default=["original", "corrected"], min_length=1)
+    seeds: int = Field(default=3, ge=1, le=20)
+    steps: int = Field(default=80, ge=1)
+    batch: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=1e-5, gt=0)
     after_corrections: int = Field(
-        0, ge=0, description="start by itself after so many new corrections; 0 = never"
+        default=0, ge=0, description="start by itself after so many new corrections; 0 = never"
     )
-    schedule: str = Field("", description="a cron line, e.g. '0 3 * * 6'; empty = never")
+    schedule: str = Field(default="", description="a cron line, e.g. '0 3 * * 6'; empty = never")
 
 
 class Settings(Section):
@@ -163,10 +166,9 @@ def write_settings(path: Path, settings: Settings) -> None:
         section: Section = getattr(settings, name)
         table = tomlkit.table()
         for key, value in section.model_dump().items():
-            table.add(key, value)
+            item = tomlkit.item(value)
             description = type(section).model_fields[key].description
-            if description:
-                table.value.item(key).comment(description)
+            table.add(key, item.comment(description) if description else item)
         document.add(tomlkit.nl())
         document.add(name, table)
     _replace(path, tomlkit.dumps(document))
@@ -175,7 +177,7 @@ def write_settings(path: Path, settings: Settings) -> None:
 def set_value(path: Path, section: str, key: str, value: Any) -> None:
     """Change one value, keep every comment. Validates the whole before it writes."""
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    document[section][key] = value  # type: ignore[index]
+    document[section][key] = value
     settings_from(document.unwrap(), str(path))
     _replace(path, tomlkit.dumps(document))
 

@@ -15,6 +15,7 @@ from data.errors import GenbaError
 from data.settings import (
     CostSection,
     LabelStudioSection,
+    Language,
     PhotosSection,
     RetrainSection,
     Settings,
@@ -122,7 +123,7 @@ def init_site(
     photos: list[str | Path],
     template: str,
     encoder: str,
-    languages: list[str] | None = None,
+    languages: list[Language] | None = None,
     name: str | None = None,
     demo: bool = False,
     web_port: int = 8501,

@@ -138,7 +138,7 @@ def _start(service: Service) -> _Running:
         stderr=subprocess.STDOUT,
         env={**os.environ, **service.environment},
         start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the others in order
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no thread runs yet)
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # no thread runs yet
     )
     return _Running(service, process, log, time.monotonic())
 
