@@ -48,7 +48,12 @@ def site(folder: Path, roots: Sequence[Path], **photo_settings: Any) -> Site:
 
 def contents(of: Site) -> dict[str, list[dict[str, Any]]]:
     """What an ingest leaves, without the times."""
-    tables = {"images": "image_id", "pairs": "pair_id", "rejects": "source, item, reason", "dense_labels": "image_id, kind"}
+    tables = {
+        "images": "image_id",
+        "pairs": "pair_id",
+        "rejects": "source, item, reason",
+        "dense_labels": "image_id, kind",
+    }
     with of.connect() as db:
         return {
             table: [

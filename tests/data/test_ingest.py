@@ -162,6 +162,34 @@ def test_a_bad_source_is_refused_and_nothing_written(site: Site, photos: Path, n
     assert contents(site) == before
 
 
+# --- caption files beside the photos -------------------------------------------------------------------------------
+
+BAD_SIDECARS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "caption without photo": ("not_found", lambda p: (p / "d.txt").write_text("a bolt")),
+    "caption in no encoding": ("bad_row", lambda p: (
+        photo(p / "d.jpg", 9), (p / "d.txt").write_bytes(b"\xff\xa0\x81"))),
+    "caption of a novel": ("caption_too_long", lambda p: (
+        photo(p / "d.jpg", 9), (p / "d.txt").write_text("word " * MAX_CAPTION))),
+    "broken photo with a caption": ("not_an_image", lambda p: (
+        (p / "d.jpg").write_text("x"), (p / "d.txt").write_text("a bolt"))),
+    "link out of the root": ("outside_root", lambda p: link(p / "d.jpg", photo(p.parent / "out.jpg", 9))),
+    "copy of another photo": ("duplicate", lambda p: (p / "d.jpg").write_bytes((p / "c.jpg").read_bytes())),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_SIDECARS)
+def test_a_bad_file_in_a_folder_is_rejected_and_the_others_taken(site: Site, photos: Path, name: str) -> None:
+    reason, make = BAD_SIDECARS[name]
+    (photos / "a.txt").write_text("a nut")
+    make(photos)
+    result = ingest(site, photos, "sidecar")
+    assert (result.rows, result.added, result.missing, result.rejected) == (4, 1, 2, {reason: 1})
+    (reject,) = contents(site)["rejects"]
+    assert reject["reason"] == reason and reject["item"].startswith("d.")
+    assert ingest(site, photos, "sidecar").rejected == {reason: 1}
+    assert contents(site)["rejects"] == [reject]
+
+
 # --- what goes in --------------------------------------------------------------------------------------------------
 
 

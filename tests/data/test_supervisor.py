@@ -23,8 +23,10 @@ from pathlib import Path
 from data.supervisor import Service, run
 folder = Path(sys.argv[1])
 child = "import os,subprocess,sys,time;open(sys.argv[1],'a').write(f'{os.getpid()}\\\\n');" + sys.argv[2]
-services = [Service(n, [sys.executable, "-c", child, str(folder / f"{n}.pid")], folder / "logs" / f"{n}.log") for n in ("a", "b")]
-run(services, folder / "up.lock", lambda text: print(text, flush=True), lambda one: print("healthy", one.name, flush=True))
+commands = {n: [sys.executable, "-c", child, str(folder / f"{n}.pid")] for n in ("a", "b")}
+services = [Service(n, command, folder / "logs" / f"{n}.log") for n, command in commands.items()]
+print_now = lambda *words: print(*words, flush=True)
+run(services, folder / "up.lock", print_now, lambda one: print_now("healthy", one.name))
 """
 SLEEPS = "time.sleep(600)"
 STARTS_ANOTHER = "subprocess.Popen([sys.executable,'-c','import time;time.sleep(600)']);time.sleep(600)"
