@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import SafeConstructor
 
 from data.errors import GenbaError, nearest
 from data.template_checks import Mistake, Place, mistakes
@@ -76,7 +77,7 @@ def _load(text: str, name: str) -> tuple[dict[str, Any], dict[Place, int]]:
             )
         lines: dict[Place, int] = {}
         _mark(node, (), lines, name)
-        return yaml.load(text, Loader=LOADER), lines  # noqa: S506  # a safe loader, see above
+        return SafeConstructor().construct_document(node), lines
     except RecursionError:
         raise GenbaError(f"{name} is no template: lists within lists without end.", next=NEXT) from None
     except yaml.YAMLError as error:
