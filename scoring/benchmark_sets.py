@@ -1,6 +1,8 @@
 """The real photos on which the finder is measured, and the pairs with planted errors made of them.
 
-    one = SETS["inspection"](Path("../shared"))     # BenchmarkSet: folder, images, captions, facts, template
+    one = SETS["inspection"](Path("../shared"))       # BenchmarkSet: where the photos lie, which captions they have
+    site = make_site(one, Path("/tmp/x"), encoder)    # through the product's own ingest
+    pairs = planted_pairs(captioned_pairs(site), one, share=0.3, seed=0)
 
 The folder ../shared (or GENBA_SHARED) holds them; they are never copied into the project.
 """
@@ -11,11 +13,18 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.errors import GenbaError
+from data.records import caption_id, normalise_caption
+from scoring.planting import plant
+from scoring.ranking import CaptionedPair
+
+if TYPE_CHECKING:
+    from data.site import Site
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENCODER = Path("models") / "mobilenet-minilm"
@@ -30,14 +39,22 @@ FILLERS = frozenset(
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """N pairs: image (relative to `folder`) and caption. `facts`: see planting.plant. `template`: a pack, or None."""
+    """N pairs: image (relative to `folder`) and caption. `facts_of` a caption: see planting.plant; None: not known.
+    `template`: a pack that fits, or None."""
 
     name: str
     folder: Path
-    images: list[str]
-    captions: list[str]
-    facts: list[frozenset[str]] | None
+    pairs: list[tuple[str, str]]
+    facts_of: Callable[[str], frozenset[str]] | None
     template: str | None
+
+
+@dataclass(frozen=True)
+class PlantedPair:
+    """A pair as the scorer gets it; `kind` is the kind of error that was planted, "" when the caption is its own."""
+
+    pair: CaptionedPair
+    kind: str
 
 
 def shared_folder() -> Path:
@@ -58,11 +75,7 @@ def inspection(shared: Path) -> BenchmarkSet:
     with (folder / "records.jsonl").open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     pairs = list(dict.fromkeys((record["image"], record["caption"]) for record in records))
-    captions = [caption for _, caption in pairs]
-    return BenchmarkSet(
-        "inspection", folder, [image for image, _ in pairs], captions, [stated(one) for one in captions],
-        "lab-inspection",
-    )  # fmt: skip
+    return BenchmarkSet("inspection", folder, pairs, stated, "lab-inspection")
 
 
 def flickr8k(shared: Path) -> BenchmarkSet:
@@ -71,9 +84,8 @@ def flickr8k(shared: Path) -> BenchmarkSet:
     with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "dev"]
     return BenchmarkSet(
-        "flickr8k-dev", folder / "images", [row["image"] for row in rows], [row["caption"] for row in rows],
-        None, None,
-    )  # fmt: skip
+        "flickr8k dev", folder / "images", [(row["image"], row["caption"]) for row in rows], None, None
+    )
 
 
 def stated(caption: str) -> frozenset[str]:
@@ -86,3 +98,33 @@ def stated(caption: str) -> frozenset[str]:
 
 
 SETS: dict[str, Callable[[Path], BenchmarkSet]] = {"inspection": inspection, "flickr8k": flickr8k}
+
+
+def make_site(one: BenchmarkSet, folder: Path, encoder_id: str) -> Site:
+    """A site in `folder`/site with all pairs of the set, ingested as a user would: near-duplicates share a group."""
+    from data.ingest import ingest
+    from data.site import init_site
+
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "captions.jsonl"
+    lines = [json.dumps({"image": image, "caption": caption}) for image, caption in one.pairs]
+    source.write_text("\n".join(lines), encoding="utf-8")
+    site = init_site(folder / "site", [one.folder], one.template or "parts", encoder_id, languages=["en"])
+    ingest(site, source)
+    return site
+
+
+def planted_pairs(
+    pairs: Sequence[CaptionedPair], one: BenchmarkSet, share: float, seed: int
+) -> list[PlantedPair]:
+    """The pairs in their order, `share` of them with a wrong caption (see planting.plant)."""
+    captions = [pair.caption for pair in pairs]
+    facts = [one.facts_of(caption) for caption in captions] if one.facts_of else None
+    wrong = {w.index: w for w in plant(captions, [pair.group_id for pair in pairs], share, seed, facts=facts)}
+    found = []
+    for index, pair in enumerate(pairs):
+        if index in wrong:
+            words = normalise_caption(wrong[index].caption)
+            pair = replace(pair, caption=words, caption_id=caption_id(words))
+        found.append(PlantedPair(pair, wrong[index].kind if index in wrong else ""))
+    return found

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scoring.encoder_files import EncoderSource
     from scoring.encoders import Encoder
 
-PHOTO_BATCH = {"cpu": 64, "mps": 64, "cuda": 256}
+PHOTO_BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # cpu: activations of larger ones cost page faults
 CAPTION_BATCH = 128
 BATCHES_AHEAD = 2
 MAX_DECODERS = 16

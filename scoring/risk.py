@@ -28,7 +28,7 @@ DECIMALS = 6  # finer differences of a signal are the noise of arithmetic
 UNKNOWN_MISFIT = 0.5  # the encoder does not read the language: neither good nor bad
 PER_MISSING_SLOT = 0.5
 PER_VAGUE_WORD = 0.5
-REUSE = 0.5
+REUSE = 0.25
 
 
 @dataclass(frozen=True)
