@@ -140,16 +140,15 @@ def caption_reuse(pairs: Pairs) -> Floats:
     photos are than the site's photos are among each other. Words for one work step stand on many photos of that step,
     and that is right; "see photo" stands on photos that have nothing in common.
     """
-    counted = np.flatnonzero(pairs.counted)
-    keys = np.stack([pairs.caption_of[counted], pairs.group_of[counted]], axis=1).reshape(-1, 2)
-    carried, first = np.unique(keys, axis=0, return_index=True)  # one photo of each group, sorted by caption
-    photos = np.bincount(carried[:, 0], minlength=int(pairs.caption_of.max(initial=-1)) + 1).astype(
-        np.float64
-    )
+    counted = pairs.counted
+    keys = [pairs.caption_of[counted], pairs.group_of[counted], pairs.image_of[counted]]
+    standing = np.unique(np.stack(keys, axis=1).astype(np.int64), axis=0)  # sorted by caption, group, photo
+    _, first = np.unique(standing[:, :2], axis=0, return_index=True)
+    caption_of, image_of = standing[first, 0], standing[first, 2]  # one photo of each group
+    photos = np.bincount(caption_of, minlength=int(pairs.caption_of.max(initial=-1)) + 1).astype(np.float64)
     if pairs.images is not None:
-        rows = pairs.image_of[counted[first]]
         photos = photos / (
-            1 + np.maximum(photos - 1, 0) * _likeness(pairs.images, rows, carried[:, 0], photos)
+            1 + np.maximum(photos - 1, 0) * _likeness(pairs.images, image_of, caption_of, photos)
         )
     return np.maximum(photos[pairs.caption_of], 1)
 

@@ -85,3 +85,43 @@ def small_encoder(shared: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the small real encoder: no {folder}")
     return folder
+
+
+CAPTIONS = (
+    "two steel bolts on the tray with a slight scratch at the left",
+    "a brass nut on the workbench, no defect",
+    "真鍮製のボルト2個。左側に軽度の傷。トレイの上",
+    "photo",
+    "two steel bolts on the tray",
+    "鋼のナット",
+)
+
+
+def make_site(folder: Path, encoder: Path, photos: int = 12, template: str = "parts"):
+    """A real site on `photos` small photos, with captions in both languages; the last photo has none."""
+    from data.ingest import ingest
+    from data.site import init_site
+    from tests.data.makers import photo
+
+    source = folder / "source"
+    rows = []
+    for number in range(photos):
+        photo(source / f"{number:03d}.png", seed=number + 1)
+        caption = "" if number == photos - 1 else CAPTIONS[number % len(CAPTIONS)]
+        rows.append(json.dumps({"image": f"{number:03d}.png", "caption": caption}))
+    (source / "captions.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    site = init_site(folder / "site", [source], template, f"local-dir:{encoder}")
+    ingest(site, source / "captions.jsonl")
+    return site
+
+
+def scores_of(site) -> dict[str, dict]:
+    """pair_id -> its row of `scores`, without the time."""
+    with site.connect() as db:
+        rows = db.rows("SELECT * EXCLUDE (scored_at) FROM scores ORDER BY pair_id")
+    return {row["pair_id"]: row for row in rows}
+
+
+@pytest.fixture
+def site(tmp_path: Path, tiny_encoder: Path):
+    return make_site(tmp_path, tiny_encoder)
