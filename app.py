@@ -86,7 +86,7 @@ def options(site: Site, host: str, port: int) -> dict[str, Any]:
     return {
         "server.address": host, "server.port": port, "server.headless": True, "server.fileWatcherType": "none",
         "server.enableXsrfProtection": True, "server.enableCORS": True, "server.enableStaticServing": False,
-        "server.allowedHosts": allowed_hosts(site), "server.maxUploadSize": 1, "server.enableAgentApi": False,
+        "server.maxUploadSize": 1, "server.enableAgentApi": False,
         "browser.gatherUsageStats": False, "client.toolbarMode": "minimal", "client.showErrorDetails": "none",
         "client.showErrorLinks": False, "logger.hideWelcomeMessage": True,
         "secrets.files": [str(site.root / ".streamlit" / "secrets.toml")],
@@ -127,25 +127,40 @@ def _sign_in_section(site: Site) -> dict[str, Any]:
 
 
 class Gate:
-    """Outermost: refuses foreign Host headers (DNS rebinding) and gives each browser its cookie (pages/person.py)."""
+    """Outermost: refuses foreign hosts and origins, and gives each browser its cookie (annotate/pages/person.py).
+
+    A page elsewhere may point a name of its own at this machine (DNS rebinding), or open a websocket to it. Streamlit's
+    own check asks a server on the internet for this machine's address, so no foreign origin gets that far.
+    """
 
     def __init__(self, app: Asgi, hosts: list[str]) -> None:
         self.app = app
         self.hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)  # the websocket's own check is server.allowedHosts
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
             return
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        if _host_name(headers.get("host", "")) not in self.hosts:
+        is_socket = scope["type"] == "websocket"
+        if not self._knows(headers, is_socket):
             from starlette.responses import PlainTextResponse
 
-            await PlainTextResponse("unknown host", status_code=400)(scope, receive, send)
+            close = {"type": "websocket.close", "code": 1008}
+            await (send(close) if is_socket else PlainTextResponse("unknown host", 400)(scope, receive, send))
             return
         is_new = f"{person.COOKIE}=" not in headers.get("cookie", "")
-        is_page = "text/html" in headers.get("accept", "")
+        is_page = not is_socket and "text/html" in headers.get("accept", "")
         await self.app(scope, receive, _with_cookie(scope, send) if is_new and is_page else send)
+
+    def _knows(self, headers: dict[str, str], is_socket: bool) -> bool:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if _host_name(host) not in self.hosts:
+            return False
+        if not is_socket or origin is None or origin.partition("://")[2] == host:
+            return True
+        # behind a proxy that sends another Host; a page of another port of this machine is foreign
+        return _host_name(origin.partition("://")[2]) in self.hosts - {*LOOPBACK_NAMES}
 
 
 def _host_name(host: str) -> str:

@@ -64,7 +64,7 @@ def _item(slot: Slot, value: Any, language: Language, error: str | None) -> Item
         help=slot.help[language] if slot.help else None,
         required=slot.required,
         options=tuple((option.id, option.label[language]) for option in slot.options),
-        value=None if value in EMPTY else value,
+        value=_accepted(slot, value),
         unit=slot.unit[language] if slot.unit else "",
         low=1.0 if slot.type == "rating" else slot.min,
         high=float(slot.stars) if slot.type == "rating" else slot.max,
@@ -72,6 +72,21 @@ def _item(slot: Slot, value: Any, language: Language, error: str | None) -> Item
         whole=slot.whole,
         error=error,
     )
+
+
+def _accepted(slot: Slot, value: Any) -> Any:
+    """The value, or None where the slot does not take it (kept before the template was changed)."""
+    if value in EMPTY:
+        return None
+    if slot.type == "choice":
+        return value if slot.option(str(value)) else None
+    if slot.type == "multi":
+        return [one for one in value if slot.option(str(one))] or None
+    if slot.type == "text":
+        return str(value)
+    low, high = (1.0, float(slot.stars)) if slot.type == "rating" else (slot.min, slot.max)
+    is_inside = (low is None or value >= low) and (high is None or value <= high)
+    return value if is_inside else None
 
 
 def prefill(template: Template, caption: str, language: str) -> dict[str, Any]:

@@ -43,9 +43,3 @@ def load(site: Site, pair_id: str, annotator: str) -> Draft | None:
             [pair_id, annotator],
         )
     return Draft(row["slots"], float(row["active_seconds"])) if row else None
-
-
-def discard(site: Site, pair_id: str, annotator: str) -> None:
-    """Forget what this person has kept for this pair: they start again from the old caption."""
-    with site.connect() as db:
-        db.execute("DELETE FROM form_drafts WHERE pair_id = ? AND annotator = ?", [pair_id, annotator])

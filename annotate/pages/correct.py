@@ -202,18 +202,18 @@ def _form() -> None:
     """The questions, the captions that the answers make, the verdicts. Alone renewed at each click."""
     at = opened()
     hand: Work | None = st.session_state.get("work")
-    if hand is None:  # it was submitted by the click that led here; the whole page is on its way
+    if hand is None:  # the click that led here has submitted it: on to the next pair
+        st.rerun()
         return
     try:
         with st.container(border=True, gap="xsmall", key="form"):
             _questions(hand, at)
         _compiled(hand, at)
+        if failure := st.session_state.pop("failure", None):
+            show_error(failure)
         _verdicts(hand, at)
         if hand.is_dirty:  # last, so that the person sees the click's effect before the store is asked
             work.keep(hand, at)
-    except SlotError:
-        hand.show_errors = True
-        st.rerun(scope="fragment")
     except GenbaError as error:
         show_error(error)
 
@@ -248,26 +248,34 @@ def _compiled(hand: Work, at: Opened) -> None:
 def _verdicts(hand: Work, at: Opened) -> None:
     _ = at.translate
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if st.button(
-            _("Save the correction"),
-            key="fix",
-            type="primary",
-            icon=":material/check:",
-            shortcut="Ctrl+Enter",
-        ):
-            _save(hand, "fix", at)
+        st.button(
+            _("Save the correction"), key="fix", type="primary", icon=":material/check:", shortcut="Ctrl+Enter",
+            on_click=_save, args=("fix",),
+        )  # fmt: skip
         for verdict, icon, shortcut in (
             ("ok", ":material/thumb_up:", "Alt+A"),
             ("not_sure", ":material/help:", "Alt+N"),
             ("unusable", ":material/no_photography:", "Alt+U"),
             ("private", ":material/lock:", "Alt+P"),
         ):
-            if verdict == "ok" and hand.is_missing:
-                continue
-            if st.button(verdict_name(verdict, at), key=verdict, icon=icon, shortcut=shortcut):
-                _save(hand, verdict, at)
+            if verdict != "ok" or not hand.is_missing:
+                words = verdict_name(verdict, at)
+                st.button(words, key=verdict, icon=icon, shortcut=shortcut, on_click=_save, args=(verdict,))
         with st.popover(_("Skip"), icon=":material/skip_next:", type="tertiary"):
             _skip(hand, at)
+
+
+def _save(verdict: str) -> None:
+    """Runs before the page is drawn again: what is wrong with the answers then stands beside them."""
+    hand: Work | None = st.session_state.get("work")
+    if hand is None:  # a second click on what the first one has saved
+        return
+    try:
+        work.save(hand, verdict, opened())
+    except SlotError:
+        hand.show_errors = True
+    except GenbaError as error:
+        st.session_state["failure"] = error
 
 
 def _skip(hand: Work, at: Opened) -> None:
@@ -281,11 +289,6 @@ def _skip(hand: Work, at: Opened) -> None:
         if st.button(words, key=f"skip-{reason}", width="stretch"):
             work.skip(hand, reason, at)
             st.rerun()
-
-
-def _save(hand: Work, verdict: str, at: Opened) -> None:
-    work.save(hand, verdict, at)
-    st.rerun()
 
 
 def _nothing(at: Opened) -> None:

@@ -41,18 +41,27 @@ def _answered(hand: Work, slot_id: str, key: str) -> None:
     hand.is_dirty = True
 
 
-def _pills(item: Item, key: str, changed: Callable[[], None], many: bool = False) -> None:
+def _choice(item: Item, key: str, changed: Callable[[], None]) -> None:
+    """One click an answer. A required one can be changed but not taken away."""
     words = dict(item.options)
     st.pills(
-        escaped(item.label), list(words), selection_mode="multi" if many else "single", key=key, default=item.value,
+        escaped(item.label), list(words), key=key, default=item.value, required=item.required,
+        format_func=lambda one: escaped(words[one]), on_change=changed, label_visibility="collapsed", wrap=True,
+    )  # fmt: skip
+
+
+def _multi(item: Item, key: str, changed: Callable[[], None]) -> None:
+    words = dict(item.options)
+    st.pills(
+        escaped(item.label), list(words), selection_mode="multi", key=key, default=item.value,
         format_func=lambda one: escaped(words[one]), on_change=changed, label_visibility="collapsed", wrap=True,
     )  # fmt: skip
 
 
 def _stars(item: Item, key: str, changed: Callable[[], None]) -> None:
     st.pills(
-        escaped(item.label), list(range(1, int(item.high or 5) + 1)), key=key, default=item.value, on_change=changed,
-        label_visibility="collapsed",
+        escaped(item.label), list(range(1, int(item.high or 5) + 1)), key=key, default=item.value,
+        required=item.required, on_change=changed, label_visibility="collapsed",
     )  # fmt: skip
 
 
@@ -76,8 +85,8 @@ def _text(item: Item, key: str, changed: Callable[[], None]) -> None:
 
 
 WIDGETS: dict[str, Callable[[Item, str, Callable[[], None]], None]] = {
-    "choice": _pills,
-    "multi": partial(_pills, many=True),
+    "choice": _choice,
+    "multi": _multi,
     "rating": _stars,
     "number": _number,
     "text": _text,

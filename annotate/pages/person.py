@@ -17,7 +17,8 @@ COOKIE = "genba_browser"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")  # 16 random bytes
 
 
-def _key() -> str | None:
+def browser_key() -> str | None:
+    """Under which this browser's choices stand in the store's state; None for one that has no cookie (yet)."""
     token = st.context.cookies.get(COOKIE, "")
     return f"browser:{token}" if TOKEN.fullmatch(token) else None
 
@@ -27,7 +28,7 @@ def recall(site: Site) -> None:
     if "language" in st.session_state:
         return
     known: dict[str, str] = {}
-    if key := _key():
+    if key := browser_key():
         with site.connect() as db:
             known = db.get_state(key) or {}
     language = known.get("language")
@@ -38,6 +39,6 @@ def recall(site: Site) -> None:
 def remember(site: Site, **changed: str) -> None:
     """Change name or language of this session, and keep both for this browser."""
     st.session_state.update(changed)
-    if key := _key():
+    if key := browser_key():
         with site.connect() as db:
             db.set_state(key, {field: st.session_state.get(field, "") for field in ("name", "language")})
