@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -165,10 +166,8 @@ class Gate:
 
 def _host_name(host: str) -> str:
     """ "[::1]:8501" -> "::1"; "" for what is no host."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    found = re.fullmatch(r"\[([0-9a-f:.]+)\](?::\d+)?|([a-z0-9._-]+?)\.?(?::\d+)?", host.lower())
+    return (found[1] or found[2]) if found else ""
 
 
 def _with_cookie(scope: Scope, send: Send) -> Send:
@@ -233,6 +232,7 @@ def main() -> None:
     pages = _pages()
     st.session_state["pages"] = pages
     current = st.navigation(list(pages.values()), position="hidden")
+    st.set_page_config(page_title=f"{current.title} · {site.settings.site.name}")
     with st.sidebar:
         _sidebar(site, pages)
     current.run()

@@ -249,7 +249,7 @@ def _verdicts(hand: Work, at: Opened) -> None:
     _ = at.translate
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
-            _("Save the correction"), key="fix", type="primary", icon=":material/check:", shortcut="Ctrl+Enter",
+            _("Save the correction"), key="fix", type="primary", icon=":material/check:", shortcut="Ctrl+S",
             on_click=_save, args=("fix",),
         )  # fmt: skip
         for verdict, icon, shortcut in (
