@@ -21,13 +21,14 @@ from annotate import outbox
 from annotate.corrections import STANDING, Annotation, Entry, prepare, queue_send, record, retire
 from annotate.label_studio import shadow_email
 from annotate.labeling_config import from_result, mark_of
-from annotate.projects import Exchange, keep_tasks, remember, send_again, stand
+from annotate.projects import Exchange, keep_tasks, send_again, stand
 from data.errors import GenbaError
 from data.store import Database
 from data.templates import Template
 
 OVERLAP = timedelta(seconds=60)
-CHUNK = 25  # tasks in one transaction: some 0.2 s
+READ_CHUNK = 200  # tasks compared at once
+WRITE_CHUNK = 25  # tasks in one transaction: some 0.2 s
 REFUSED = "label-studio.refused"
 
 
@@ -73,23 +74,46 @@ def take_in(at: Exchange, version: str, is_full: bool = False) -> Tally:
     cursor = at.known()[version].get("cursor")
     since = None if is_full or cursor is None else (_time(cursor) - OVERLAP).isoformat()
     visit = _Visit(at, version, template, is_full)
-    for chunk in _chunks(at.studio.changed_since(project, since)):
+    for chunk in _chunks(at.studio.changed_since(project, since), READ_CHUNK):
         _know_people(visit, chunk)
+        for task in chunk:
+            visit.seen.setdefault(task["pair_id"], []).append(task["id"])
+        for part in _chunks(_different(visit, chunk), WRITE_CHUNK):
+            _take_tasks(visit, part)
         cursor = max([task["updated_at"] for task in chunk] + ([cursor] if cursor else []), key=_time)
-        with at.site.connect() as db:
-            known = _known(db, [task["pair_id"] for task in chunk])
-            for task in chunk:
-                _take_task(db, visit, task, known.get(task["pair_id"], []))
-            remember(db, version, cursor=cursor)
+        at.remember(version, cursor=cursor)
     if is_full:
         _mend(visit, project)
     return visit.tally
 
 
-def _chunks(tasks: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(tasks: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
     iterator = iter(tasks)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def _different(visit: _Visit, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tasks that hold anything that the store does not know: an idle visit writes nothing."""
+    with visit.at.site.connect() as db:
+        known = _known(db, [task["pair_id"] for task in tasks])
+    return [task for task in tasks if visit.is_full or not _agrees(task, known.get(task["pair_id"], []))]
+
+
+def _agrees(task: dict[str, Any], known: list[dict[str, Any]]) -> bool:
+    standing = {
+        (row["ls_annotation_id"], row["ls_updated_at"])
+        for row in known
+        if row["state"] in STANDING and row["ls_task_id"] == task["id"]
+    }
+    return standing == {(one["id"], one["updated_at"]) for one in task["annotations"]}
+
+
+def _take_tasks(visit: _Visit, tasks: list[dict[str, Any]]) -> None:
+    with visit.at.site.connect() as db:
+        known = _known(db, [task["pair_id"] for task in tasks])
+        for task in tasks:
+            _take_task(db, visit, task, known.get(task["pair_id"], []))
 
 
 def _know_people(visit: _Visit, chunk: list[dict[str, Any]]) -> None:
@@ -123,7 +147,6 @@ def _known(db: Database, pair_ids: list[str]) -> dict[str, list[dict[str, Any]]]
 
 
 def _take_task(db: Database, visit: _Visit, task: dict[str, Any], known: list[dict[str, Any]]) -> None:
-    visit.seen.setdefault(task["pair_id"], []).append(task["id"])
     for annotation in sorted(task["annotations"], key=lambda one: (_time(one["updated_at"]), one["id"])):
         row = _row_of(db, task, annotation, known)
         try:

@@ -82,6 +82,7 @@ class Exchange:
     studio: LabelStudio
     has_lost: bool = False  # Label Studio has another database than we left it with: compare everything
     unreadable: dict[str, GenbaError] = field(default_factory=dict)  # pairs whose photo cannot be shown
+    _known: dict[str, dict[str, Any]] | None = None
     _projects: dict[str, int] = field(default_factory=dict)
     _templates: dict[str, Template] = field(default_factory=dict)
     _people: dict[str, int] = field(default_factory=dict)
@@ -89,14 +90,22 @@ class Exchange:
     # projects
 
     def known(self) -> dict[str, dict[str, Any]]:
-        """The projects so far, by template version ("parts@1"): key, id, config, photos, cursor."""
-        with self.site.connect() as db:
-            return dict(db.get_state(STATE) or {})
+        """The projects so far, by template version ("parts@1"): key, id, config, photos, cursor. Read once: who holds
+        the exchange is the only one who changes it."""
+        if self._known is None:
+            with self.site.connect() as db:
+                self._known = dict(db.get_state(STATE) or {})
+        return self._known
 
     def remember(self, version: str, **values: Any) -> dict[str, Any]:
         """Keep something about a project in the store."""
-        with self.site.connect() as db:
-            return remember(db, version, **values)
+        known = self.known()
+        entry = known.get(version, {}) | values
+        if entry != known.get(version):
+            known[version] = entry
+            with self.site.connect() as db:
+                db.set_state(STATE, known)
+        return entry
 
     def project(self, template: Template) -> int:
         """Id of the template version's project; made, made again or brought up to date where needed."""
@@ -166,8 +175,8 @@ class Exchange:
             for row in rows:
                 send_again(db, row["correction_id"])
             db.execute("DELETE FROM tasks WHERE ls_project_id = ?", [project])
-            remember(db, version, id=None, cursor=None, photos=None)
             db.event("genba", "label-studio.project-gone", {"template": version, "corrections": len(rows)})
+        self.remember(version, id=None, cursor=None, photos=None)
 
     # people
 
@@ -228,14 +237,6 @@ class Exchange:
 def version_of(template: Template) -> str:
     """The name of a template version, as its kept file has it: "parts@1"."""
     return f"{template.id}@{template.version}"
-
-
-def remember(db: Database, version: str, **values: Any) -> dict[str, Any]:
-    """Change what is known of a project, in the caller's transaction."""
-    known = db.get_state(STATE) or {}
-    known[version] = known.get(version, {}) | values
-    db.set_state(STATE, known)
-    return dict(known[version])
 
 
 def keep_tasks(db: Database, project: int, template: Template, tasks: dict[str, int]) -> None:

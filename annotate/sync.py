@@ -83,7 +83,7 @@ def pull(site: Site, full: bool = False) -> Pulled:
 
 
 def sync(site: Site) -> Synced:
-    """Send what waits, keep the top of the queue in Label Studio, take in what was answered there.
+    """Send what waits, take in what was answered in Label Studio, keep the top of the queue there.
 
     Raises LabelStudioError when it is down; every waiting answer then has that noted (outbox.attempts, last_error).
     """
@@ -92,8 +92,8 @@ def sync(site: Site) -> Synced:
             _open_all(at)
             tally = _pull(at, is_full=True) if at.has_lost else Tally()
             sent = outbox.send(at)
-            pushed = _push(at, site.settings.label_studio.push_top)
             tally.add(_pull(at, is_full=False))
+            pushed = _push(at, site.settings.label_studio.push_top)
     except LabelStudioError as error:
         if outbox.is_down(error):
             outbox.note_failure(site, error)
