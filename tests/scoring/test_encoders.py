@@ -13,7 +13,16 @@ import torch
 
 from data.errors import GenbaError
 from scoring.catalogue import DEFAULT_ENCODER, ENCODERS, real_encoders
-from scoring.encoders import canonical_id, load_encoder, pick_device, resolve_encoder, slug, write_encoder
+from scoring.encoders import (
+    canonical_id,
+    load_encoder,
+    load_for_site,
+    pick_device,
+    resolve_encoder,
+    slug,
+    source_for_site,
+    write_encoder,
+)
 from tests.scoring.conftest import write_tiny_encoder, write_tokenizer
 
 
@@ -298,3 +307,28 @@ def test_the_small_real_encoder_tells_its_photos_apart(small_encoder, shared):
     assert np.allclose(
         features, encoder.encode_images(batch[:4]), atol=1e-4
     )  # channels_last changes speed only
+
+
+def test_a_site_s_own_encoder_by_its_id_in_the_tables(tmp_path, tiny_encoder):
+    """The base encoder by its absolute folder, a promoted model relative to the site, whatever the current folder."""
+    from tests.scoring.conftest import make_site
+
+    site = make_site(tmp_path, tiny_encoder, photos=2)
+    assert source_for_site(site).id == f"local-dir:{tiny_encoder}"
+    promoted = write_tiny_encoder(site.root / "models" / "m1", seed=3)
+    source = source_for_site(site, "local-dir:models/m1")
+    assert source.id == "local-dir:models/m1" and source.folder == promoted
+    encoder = load_for_site(site, "local-dir:models/m1", device="cpu")
+    assert encoder.id == "local-dir:models/m1" and encoder.encode_texts(["a bolt"]).shape == (1, 16)
+    with pytest.raises(GenbaError, match=r"has no .*models/gone"):
+        source_for_site(site, "local-dir:models/gone")
+
+
+def test_a_real_site_is_refused_the_demo_encoder_and_what_came_of_it(tmp_path, tiny_encoder):
+    from tests.scoring.conftest import make_site
+
+    site = make_site(tmp_path, tiny_encoder, photos=2)
+    write_tiny_encoder(site.root / "models" / "m1", {"genba_demo": True})
+    for encoder_id in ("demo", "local-dir:models/m1"):
+        with pytest.raises(GenbaError, match="only seen rendered"):
+            load_for_site(site, encoder_id)
