@@ -11,6 +11,7 @@ import streamlit as st
 
 from annotate import corrections, form, queue
 from annotate.pages import inputs, person, progress, work
+from annotate.pages import queue as queue_page
 from annotate.pages.elements import (
     Opened,
     empty,
@@ -22,6 +23,7 @@ from annotate.pages.elements import (
     show_error,
     shows_errors,
 )
+from annotate.pages.jobs_strip import live_strip
 from annotate.pages.work import Work
 from data.errors import GenbaError
 from data.messages import LANGUAGES, moment
@@ -230,6 +232,9 @@ def _compiled(hand: Work, at: Opened) -> None:
     _ = at.translate
     template = at.site.template()
     made = form.compiled(template, hand.values, at.site.settings.site.languages)
+    is_begun = form.answers(template, hand.values) != form.answers(
+        template, form.prefill(template, "", "und")
+    )
     language = at.language if at.language in template.languages else template.languages[0]
     left = form.missing(template, hand.values, language)
     with st.container(border=True, gap="xsmall", key="compiled"):
@@ -238,7 +243,7 @@ def _compiled(hand: Work, at: Opened) -> None:
             with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
                 with st.container(width=inputs.LABEL_WIDTH):
                     note(LANGUAGES[one])
-                st.text(text or "…", width="stretch")
+                st.text((text if is_begun else "") or "…", width="stretch")
         if left:
             listed = ("、" if at.language == "ja" else ", ").join(left)
             text = escaped(_("Still to answer: {items}").format(items=listed))
@@ -292,19 +297,21 @@ def _skip(hand: Work, at: Opened) -> None:
 
 
 def _nothing(at: Opened) -> None:
+    """Why no pair came: nothing waits at all, or only what others have in work and what this person skipped."""
     _ = at.translate
-    has_skipped = bool(st.session_state.get("skipped"))
+    live_strip()
+    if not queue.count(at.site):
+        queue_page.nothing(at)
+        return
 
-    def actions() -> None:
-        if has_skipped and st.button(_("Show the skipped ones again"), icon=":material/replay:"):
+    def again() -> None:
+        if st.session_state.get("skipped") and st.button(
+            _("Show the skipped ones again"), icon=":material/replay:"
+        ):
             st.session_state["skipped"] = set()
             st.rerun()
         if st.button(_("To the queue"), icon=":material/arrow_back:"):
             go_to("queue")
 
-    text = (
-        _("What is left has been skipped by you or is in work elsewhere.")
-        if queue.count(at.site)
-        else _("Every caption that was scored has its answer. Thank you.")
-    )
-    empty(_("Nothing waits for you"), text, ":material/task_alt:", actions)
+    text = _("What is left has been skipped by you or is in work elsewhere.")
+    empty(_("Nothing waits for you"), text, ":material/task_alt:", again)

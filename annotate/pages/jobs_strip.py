@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from annotate.pages.elements import Opened, note, opened, show_error
@@ -50,6 +52,37 @@ def progress_words(job: Job, at: Opened) -> str:
     return " · ".join(parts)
 
 
+def message_words(message: str, at: Opened) -> str:
+    """What a job says of itself, in words; what this page does not know stays as it is."""
+    _ = at.translate
+    known = {
+        "photos": _("photos"),
+        "captions": _("captions"),
+        "rank": _("ranking"),
+        "load the encoder": _("loading the encoder"),
+        "answers": _("answers"),
+        "tasks": _("tasks"),
+        "waiting for Label Studio": _("waiting for Label Studio"),
+        "reading photos": _("reading photos"),
+    }
+    if message in known:
+        return known[message]
+    names = {
+        "original": _("original captions"),
+        "corrected": _("corrected captions"),
+        "base": _("before retraining"),
+        "the model before": _("the model before"),
+    }
+    if step := re.fullmatch(r"(?P<arm>[\w-]+), seed (?P<seed>\d+), loss (?P<loss>[\d.]+)", message):
+        text = _("{arm}, seed {seed}, loss {loss}")
+        return text.format(arm=names.get(step["arm"], step["arm"]), seed=step["seed"], loss=step["loss"])
+    if measured := re.fullmatch(r"measur(?:ing|ed) (?P<what>[^,]+)(?P<rest>.*)", message, re.DOTALL):
+        return _("measuring: {what}").format(
+            what=names.get(measured["what"], measured["what"]) + measured["rest"]
+        )
+    return message
+
+
 @st.fragment(run_every=2)
 def live_strip() -> None:
     """The running jobs in brief, for other pages; when one ends, the whole page renews itself once."""
@@ -72,5 +105,5 @@ def live_strip() -> None:
         for job in running:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge(job_name(job.name, at), color="blue", icon=":material/play_circle:")
-                note(" · ".join(filter(None, [progress_words(job, at), at.translate(job.message)])))
+                note(" · ".join(filter(None, [progress_words(job, at), message_words(job.message, at)])))
             st.progress(min(job.done / job.total, 1.0) if job.total else 0.0)

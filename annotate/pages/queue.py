@@ -39,7 +39,7 @@ def page() -> None:
                 _open(None)
     live_strip()
     if not waiting:
-        _nothing(at, bool(language or words))
+        nothing(at, bool(language or words))
         return
     number_of_pages = -(-waiting // PAGE_ROWS)
     chosen = min(st.session_state.get("queue-page", 1), number_of_pages)
@@ -90,7 +90,7 @@ def _row(row: dict[str, Any], holder: str | None, at: Opened) -> None:
         photo, text, act = st.columns([1.3, 5, 1.9], vertical_alignment="center")
         url = photo_url(at.site, row["image_id"])
         photo.image(url, width=PHOTO_WIDTH, link=url, alt=_("Photo {name}").format(name=row["image"]))
-        with text:
+        with text, st.container(gap="xsmall"):
             if row["state"] == "missing":
                 st.badge(_("No caption yet"), icon=":material/edit_note:", color="orange")
             else:
@@ -118,7 +118,9 @@ def _risk(row: dict[str, Any], at: Opened) -> None:
     _ = at.translate
     risk = float(row["risk"])
     color = "red" if risk >= HIGH else "orange" if risk >= MIDDLE else "green"
-    percent = _("Risk {n} %").format(n=number(100 * risk, at.language))
+    percent = _("Risk {n} %").format(
+        n=number(int(100 * risk), at.language)
+    )  # 100 stands for a missing caption alone
     st.progress(min(max(risk, 0.0), 1.0), text=f":{color}[**{percent}**]")
 
 
@@ -127,7 +129,7 @@ def _open(pair_id: str | None) -> None:
     go_to("correct")
 
 
-def _nothing(at: Opened, is_filtered: bool) -> None:
+def nothing(at: Opened, is_filtered: bool = False) -> None:
     """Why nothing stands here, and what to do about it."""
     _ = at.translate
     with at.site.connect() as db:

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
-from annotate.pages.jobs_strip import job_name, progress_words
+from annotate.pages.jobs_strip import job_name, message_words, progress_words
 from data import jobs as queue
 from data.errors import GenbaError
 from data.jobs import Job
@@ -88,7 +88,7 @@ def show_progress(job: Job, at: Opened) -> None:
         words = _("Stopping at the next step ...")
     elif job.state == "queued":
         words = _("Waits for the worker")
-    st.text(" · ".join(filter(None, [words or _("Starting ..."), at.translate(job.message)])))
+    st.text(" · ".join(filter(None, [words or _("Starting ..."), message_words(job.message, at)])))
 
 
 def _active(job: Job, at: Opened) -> None:
@@ -167,10 +167,48 @@ def _took(job: Job, at: Opened) -> str:
 
 
 def _result(job: Job, at: Opened) -> str:
-    """The counts that the job returned, each under its name in words."""
-    simple = {key: value for key, value in (job.result or {}).items() if isinstance(value, (str, int, float))}
-    return ", ".join(f"{at.translate(key)} {_plain(value)}" for key, value in simple.items())
+    """The counts that the job returned, each under its name in words; zeros are left out."""
+    found = job.result or {}
+    simple = {
+        key: value for key, value in found.items() if isinstance(value, (str, int, float)) and value != 0
+    }
+    return ", ".join(f"{result_name(key, at)} {_plain(value)}" for key, value in simple.items())
 
 
 def _plain(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+
+
+def result_name(key: str, at: Opened) -> str:
+    """A count of a job's result in words; one that this page does not know keeps its own name."""
+    _ = at.translate
+    return {
+        "rows": _("rows"),
+        "added": _("added"),
+        "known": _("known already"),
+        "missing": _("without caption"),
+        "images_added": _("new photos"),
+        "encoder": _("encoder"),
+        "pairs": _("captions"),
+        "written": _("newly scored"),
+        "images_embedded": _("photos read"),
+        "captions_embedded": _("captions read"),
+        "unreadable_photos": _("unreadable photos"),
+        "unreadable": _("unreadable photos"),
+        "seconds": _("seconds"),
+        "pushed": _("sent as tasks"),
+        "sent": _("answers sent"),
+        "removed": _("answers withdrawn"),
+        "failed": _("could not be sent"),
+        "new": _("new answers"),
+        "edited": _("edited answers"),
+        "deleted": _("deleted answers"),
+        "refused": _("refused answers"),
+        "mended": _("mended"),
+        "drawn": _("drawn"),
+        "run": _("Run"),
+        "from_queue": _("from the queue"),
+        "from_audit": _("from the audit"),
+        "answered": _("answered"),
+        "left_in_queue": _("left in the queue"),
+    }.get(key, key)

@@ -123,7 +123,7 @@ def _confirm_promotion(model: Model, at: Opened) -> None:
         )
         force = not words.promotable(found) and st.checkbox(_("Promote although no gain is proven"))
         if st.button(_("Promote"), type="primary", key="promote-yes"):
-            from training import registry
+            import training.registry as registry
 
             _decide(lambda: registry.promote(at.site, model.model_id, at.person, force=bool(force)))
 
@@ -137,7 +137,7 @@ def _confirm_rollback(at: Opened) -> None:
     def ask() -> None:
         st.text(_("The model before this one ranks the queue again; its scores are still there."))
         if st.button(_("Roll back"), type="primary", key="rollback-yes"):
-            from training import registry
+            import training.registry as registry
 
             _decide(lambda: registry.rollback(at.site, at.person))
 

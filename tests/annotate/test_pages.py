@@ -145,7 +145,16 @@ def test_a_finished_queue_thanks(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     for number in range(5):
         answer(site, pair_of(site, number), "not_sure")
     assert "Nothing waits" in texts(show("queue", site, "en", monkeypatch))
-    assert "Nothing waits for you" in texts(show("correct", site, "en", monkeypatch))
+    assert "Nothing waits" in texts(show("correct", site, "en", monkeypatch))
+
+
+def test_what_is_left_after_skipping_can_be_shown_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = {pair_of(site, number) for number in range(5)}
+    at = show("correct", site, "en", monkeypatch, skipped=skipped)
+    assert "Nothing waits for you" in texts(at) and "work" not in at.session_state
+    next(button for button in at.button if button.label == "Show the skipped ones again").click()
+    rerun(at)
+    assert at.session_state["work"].pair_id == pair_of(site, 3)
 
 
 def answer(site: Site, pair_id: str, verdict: str, annotator: str = "佐藤") -> str:

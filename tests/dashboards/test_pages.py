@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import string
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,11 +11,18 @@ from datetime import timedelta
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from annotate.crew import CrewWork
+from annotate.pages.elements import Opened
+from annotate.pages.jobs_strip import message_words
+from annotate.sync import Pushed, Synced
 from dashboards import effects, figures, words
+from dashboards.pages.jobs import result_name
 from data import jobs
+from data.ingest import IngestResult
 from data.messages import catalogue, number, translator, yen
 from data.site import Site
 from data.store import now
+from scoring.score import ScoreResult
 from tests.conftest import CHECKOUT
 from tests.dashboards.conftest import START, add_effect, add_model, add_run
 from tests.dashboards.test_figures import draw
@@ -200,6 +208,31 @@ def test_a_job_is_cancelled_and_tried_again(site: Site, monkeypatch: pytest.Monk
     assert found["score-queued"].state == "cancelled"
     again = next(row for row in found.values() if row.name == "retrain" and row.state == "queued")
     assert again.arguments == {"seeds": 2} and again.requested_by == "田中"
+
+
+def test_every_count_that_a_job_returns_has_a_name_in_words(site: Site) -> None:
+    english, japanese = (Opened(site, one, translator(one), "田中") for one in ("en", "ja"))
+    for result in (IngestResult, ScoreResult, Pushed, Synced, CrewWork):
+        simple = [f.name for f in dataclasses.fields(result) if f.type in ("int", "float", "str")]
+        assert simple
+        for name in simple:
+            assert result_name(name, japanese) != name, (result, name)
+            assert result_name(name, english)
+
+
+@pytest.mark.parametrize(
+    ("message", "japanese"),
+    [
+        ("photos", "写真"),
+        ("corrected, seed 1, loss 2.31", "修正後のキャプション、シード 1、損失 2.31"),
+        ("measured corrected, seed 1", "測定中：修正後のキャプション, seed 1"),
+        ("measuring the model before", "測定中：これまでのモデル"),
+        (NASTY, NASTY),
+        ("", ""),
+    ],
+)
+def test_what_a_job_says_is_told_in_words(site: Site, message: str, japanese: str) -> None:
+    assert message_words(message, Opened(site, "ja", translator("ja"), "田中")) == japanese
 
 
 @pytest.mark.parametrize("page", ["overview", "runs", "jobs"])
