@@ -39,31 +39,39 @@ def site_beside(
 
 def fill(site: Site, photos: Path, captions: Sequence[str]) -> None:
     """Photos with their pairs and scores, all of split train."""
+    made: dict[str, list[dict[str, Any]]] = {"images": [], "pairs": [], "scores": []}
     for number, caption in enumerate(captions):
         with io.BytesIO() as buffer:
             Image.new("RGB", (40, 30), (number * 20 % 256, 90, os.urandom(1)[0])).save(buffer, "JPEG")
             content = buffer.getvalue() + os.urandom(8)
         (photos / f"{number}.jpg").write_bytes(content)
-        add_pair(site, number, hashlib.sha256(content).hexdigest(), caption, len(captions))
-
-
-def add_pair(site: Site, number: int, image_id: str, caption: str, of: int) -> None:
-    language = "en" if caption.isascii() else "ja"
+        risk = 1 - (number + 1) / (len(captions) + 1)
+        for table, row in rows_of(number, hashlib.sha256(content).hexdigest(), caption, risk).items():
+            made[table].append(row)
     with site.connect() as db:
-        db.insert("images", [{
+        for table, given in made.items():
+            db.insert(table, given)
+
+
+def rows_of(number: int, image_id: str, caption: str, risk: float) -> dict[str, dict[str, Any]]:
+    """The rows of one photo by table; a photo without a caption has no score."""
+    key = pair_id(image_id, caption)
+    found = {
+        "images": {
             "image_id": image_id, "uri": f"{number}.jpg", "root": 0, "width": 40, "height": 30, "group_id": image_id,
             "split": "train", "added_at": now(),
-        }])  # fmt: skip
-        db.insert("pairs", [{
-            "pair_id": pair_id(image_id, caption), "image_id": image_id, "caption": caption,
-            "caption_id": caption_id(caption), "language": language, "origin": "legacy",
+        },
+        "pairs": {
+            "pair_id": key, "image_id": image_id, "caption": caption, "caption_id": caption_id(caption),
+            "language": "en" if caption.isascii() else "ja", "origin": "legacy",
             "state": "captioned" if caption else "missing", "extra": {}, "added_at": now(),
-        }])  # fmt: skip
-        if caption:
-            db.insert("scores", [{
-                "pair_id": pair_id(image_id, caption), "encoder": "demo", "fingerprint": "f", "cosine": 0.1,
-                "signals": {}, "risk": 1 - (number + 1) / (of + 1), "reasons": [], "scored_at": now(),
-            }])  # fmt: skip
+        },
+        "scores": {
+            "pair_id": key, "encoder": "demo", "fingerprint": "f", "cosine": 0.1, "signals": {}, "risk": risk,
+            "reasons": [], "scored_at": now(),
+        },
+    }  # fmt: skip
+    return found if caption else {table: row for table, row in found.items() if table != "scores"}
 
 
 def rows(site: Site, sql: str, *parameters: Any) -> list[dict[str, Any]]:

@@ -39,7 +39,8 @@ def answers(error: str, caption: str = "錆あり") -> list[Answer]:
     rows = [
         row(n, caption) | {"pair_id": hashlib.sha256(str(n).encode()).hexdigest()[:32]} for n in range(2000)
     ]
-    return [answer_of(template, one, truth(range(2000), error)) for one in rows]
+    facts = truth(range(2000), error)
+    return [answer_of(template, one, facts) for one in rows]
 
 
 def test_answers_are_plausible_and_have_mistakes() -> None:
@@ -69,6 +70,15 @@ def test_a_real_site_has_no_crew(tmp_path: Path) -> None:
     site = init_site(tmp_path / "site", [tmp_path / "photos"], "parts", "ViT-B-32/laion2b_s34b_b79k")
     with pytest.raises(GenbaError, match="no demo site"):
         crew.work(site, tmp_path / "truth.jsonl")
+
+
+def test_an_unscored_site_is_not_chosen_from(label_studio: RunningLabelStudio, tmp_path: Path) -> None:
+    site = site_beside(label_studio, [])
+    (tmp_path / "truth.jsonl").write_text("")
+    with pytest.raises(GenbaError, match="Nothing waits in the queue"):
+        crew.work(site, tmp_path / "truth.jsonl")
+    with site.connect() as db:
+        assert db.get_state(crew.STATE) is None
 
 
 @pytest.fixture
