@@ -75,6 +75,7 @@ def app(site: Site) -> st.App:
         HERE / "app.py",
         routes=[
             Route("/healthz", healthz),
+            Route("/queue", first_page),
             Route("/photos/{image_id}.jpg", functools.partial(photo, site)),
         ],
         middleware=[Middleware(Gate, hosts=allowed_hosts(site))],
@@ -191,6 +192,13 @@ async def healthz(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
+async def first_page(request: Request) -> Response:
+    """The queue is the first page, which Streamlit serves at "/" alone; a link to its name leads there."""
+    from starlette.responses import RedirectResponse
+
+    return RedirectResponse("/")
+
+
 def photo(site: Site, request: Request) -> Response:
     """The served copy of a photo: 403 without a valid signature, 404 for a photo that is not there."""
     from starlette.responses import FileResponse, PlainTextResponse
@@ -303,7 +311,7 @@ def _who(site: Site) -> None:
 def _signed_in() -> bool:
     """True once the person has signed in; until then the page is a sign-in."""
     _ = translator(st.session_state["language"])
-    if st.user.is_logged_in:
+    if st.user.get("is_logged_in") is True:
         st.session_state["name"] = " ".join(str(st.user.get("name") or st.user.get("email") or "").split())
         return True
     st.title("Genba 現場", anchor=False)

@@ -77,8 +77,11 @@ def enqueue(
 
 
 def jobs(db: Database, limit: int = 50) -> list[Job]:
-    """The newest jobs first, active ones before finished ones."""
-    order = "CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END, queued_at DESC"
+    """The running one, the waiting ones in the order in which they will run, then the others, the newest first."""
+    order = (
+        "CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END, "
+        "CASE WHEN state IN ('running', 'queued') THEN queued_at END, queued_at DESC"
+    )
     return [Job(**row) for row in db.rows(f"SELECT * FROM jobs ORDER BY {order} LIMIT ?", [limit])]
 
 
