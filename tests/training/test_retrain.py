@@ -1,0 +1,313 @@
+"""A whole retraining on a tiny site: what it writes, what it refuses, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from data.errors import GenbaError
+from data.jobs import JobCancelled
+from data.settings import RetrainSection
+from data.site import Site
+from data.store import now
+from scoring.encoders import load_encoder, load_for_site
+from tests.conftest import CHECKOUT
+from tests.training.conftest import Made, add_correction
+from training import retrain as room
+from training import runs
+from training.arms import ARMS, captions_of, require_arms
+from training.blend import choose_candidate, choose_share, interpolate, soup
+from training.model_files import check_model, read_meta
+from training.retrain import retrain
+
+Small = Callable[..., Made]
+
+
+def row(site: Site, run_id: str) -> dict[str, Any]:
+    with site.connect() as db:
+        return db.rows("SELECT * FROM runs WHERE run_id = ?", [run_id])[0]
+
+
+def table(site: Site, name: str) -> list[dict[str, Any]]:
+    with site.connect() as db:
+        return db.rows(f"SELECT * FROM {name} ORDER BY ALL")
+
+
+def test_arms_differ_in_captions_alone() -> None:
+    new = [{"caption": "新", "language": "ja"}, {"caption": "new", "language": "en"}]
+    rows = [
+        {"image_id": "b", "caption": "old  words", "verdict": "fix", "new_captions": new},
+        {"image_id": "a", "caption": "right", "verdict": "ok", "new_captions": []},
+        {"image_id": "a", "caption": "right ", "verdict": None, "new_captions": []},
+        {"image_id": "c", "caption": "", "verdict": "fix", "new_captions": new[:1]},
+        {"image_id": "c", "caption": "also", "verdict": None, "new_captions": []},
+    ]
+    assert captions_of(rows, "original") == {"a": ["right"], "b": ["old words"], "c": ["also"]}
+    assert captions_of(rows, "corrected") == {"a": ["right"], "b": ["新", "new"], "c": ["新", "also"]}
+    assert all(list(captions_of(rows, arm)) == ["a", "b", "c"] for arm in ARMS)
+    assert require_arms(["original", "original"]) == ["original"]
+    with pytest.raises(GenbaError, match=r"No arm 'dropped'. Known: original, corrected"):
+        require_arms(["dropped"])
+
+
+def test_a_retraining_writes_all_that_the_pages_show(small_site: Small) -> None:
+    made = small_site(labels=True)
+    reports: list[tuple[int, int | None, str]] = []
+    run_id = retrain(
+        made.site, progress=lambda done, total=None, message="": reports.append((done, total, message))
+    )
+    run = row(made.site, run_id)
+    assert (run["state"], run["error"]) == ("done", None)
+    assert run["seconds"] > 0 and run["base_encoder"] == made.site.settings.site.encoder
+    metrics = table(made.site, "metrics")
+    assert {(one["arm"], one["seed"]) for one in metrics} == {
+        ("base", 0), ("original", 0), ("original", 1), ("corrected", 0), ("corrected", 1)
+    }  # fmt: skip
+    assert {one["task"] for one in metrics} == {"retrieval", "segmentation", "depth"}
+    effects = {(one["metric"], one["arm"], one["versus"]): one for one in table(made.site, "effects")}
+    assert len(effects) == 8 * 3
+    main = effects["recall_at_5_text_to_image", "corrected", "original"]
+    assert main["low"] > 0  # the planted relation is learned from right captions, not from wrong ones
+    assert main["value"] == pytest.approx(mean(metrics, "corrected") - mean(metrics, "original"))
+    assert main["seeds"] == 2 and main["n"] == run["config"]["counts"]["test_captions"]
+    done, total, message = reports[-1]
+    assert done == total and message == "measured the candidate"
+    assert [one[0] for one in reports] == sorted(one[0] for one in reports)
+    assert len({one[1] for one in reports}) == 1
+    assert any(one[2].startswith("corrected, seed 1, loss ") for one in reports)
+    assert not runs.work_folder(made.site, run_id).exists()
+    folder = runs.folder(made.site, run_id)
+    assert json.loads((folder / "config.json").read_text())["blend"]["corrected"]["share"] > 0
+    import pandas
+
+    items = pandas.read_parquet(folder / "results.parquet")
+    assert set(items["arm"]) == {"base", "original", "corrected"}
+
+
+def mean(metrics: list[dict[str, Any]], arm: str) -> float:
+    found = [
+        one["value"] for one in metrics if one["arm"] == arm and one["metric"] == "recall_at_5_text_to_image"
+    ]
+    return sum(found) / len(found)
+
+
+def test_the_candidate_is_a_model_with_its_lineage(small_site: Small) -> None:
+    made = small_site()
+    run_id = retrain(made.site, seeds=1)
+    (model,) = table(made.site, "models")
+    assert (model["state"], model["arm"], model["run_id"]) == ("candidate", "corrected", run_id)
+    assert model["encoder"] == f"local-dir:models/{model['model_id']}"
+    meta = read_meta(made.site, model["model_id"])
+    assert meta["snapshot_id"] == row(made.site, run_id)["snapshot_id"]
+    assert (made.site.root / "snapshots" / meta["snapshot_id"] / "manifest.json").exists()
+    assert meta["base_fingerprint"] == load_for_site(made.site).fingerprint
+    assert {one["metric"] for one in meta["metrics"]} >= {"recall_at_1_text_to_image"}
+    assert len(meta["check"]) == 8
+    encoder = load_for_site(made.site, model["encoder"])
+    assert encoder.languages == ("en", "ja")
+    check_model(made.site, model["model_id"])
+
+
+def test_equal_captions_in_both_arms_are_no_effect_at_all(
+    small_site: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ARMS, "original", ARMS["corrected"])
+    made = small_site(labels=True)
+    retrain(made.site)
+    found = [one for one in table(made.site, "effects") if one["versus"] == "original"]
+    assert len(found) == 8
+    assert all((one["value"], one["low"], one["high"]) == (0.0, 0.0, 0.0) for one in found)
+
+
+def test_too_few_captions_name_the_count_and_the_command(small_site: Small) -> None:
+    made = small_site(photos={"train": 6, "test": 30})
+    with pytest.raises(
+        GenbaError, match=r"training photos have a corrected caption; .* at least 10. Next: genba queue"
+    ):
+        retrain(made.site)
+    other = small_site(name="other", photos={"train": 60, "test": 12})
+    with pytest.raises(GenbaError, match=r"12 held-out photos .* at least 20. Next: genba audit .* draw 100"):
+        retrain(other.site)
+    assert table(made.site, "runs") == table(other.site, "runs") == []
+
+
+def test_a_failed_run_says_why(small_site: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = small_site(retrain=RetrainSection(seeds=1, steps=4, batch=8, learning_rate=1e-3))
+
+    def run_away(*given: Any) -> float:
+        raise GenbaError("The loss is nan at step 3 of 4.")
+
+    monkeypatch.setattr("training.trainer._step", run_away)
+    with pytest.raises(GenbaError, match="loss is nan"):
+        retrain(made.site)
+    (run,) = table(made.site, "runs")
+    assert (run["state"], run["error"]) == ("failed", "The loss is nan at step 3 of 4.")
+    assert not runs.work_folder(made.site, run["run_id"]).exists()
+    assert table(made.site, "metrics") == table(made.site, "models") == []
+
+
+def test_a_cancelled_run_says_so(small_site: Small) -> None:
+    def cancel(done: int, total: int | None = None, message: str = "") -> None:
+        if "corrected" in message:
+            raise JobCancelled("job")
+
+    made = small_site(retrain=RetrainSection(seeds=1, steps=4, batch=8, learning_rate=1e-3))
+    with pytest.raises(JobCancelled):
+        retrain(made.site, progress=cancel)
+    assert [run["state"] for run in table(made.site, "runs")] == ["cancelled"]
+
+
+def test_two_retrainings_do_not_run_at_once(small_site: Small) -> None:
+    made = small_site()
+    with room.lock(made.site), pytest.raises(GenbaError, match="running already"):
+        retrain(made.site)
+
+
+KILLED = """
+import os, signal, sys, torch
+torch.set_num_threads(1)
+from data.site import Site
+from training.retrain import retrain
+def kill(done, total=None, message=""):
+    if message.startswith(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+retrain(Site.open(sys.argv[1]), progress=kill)
+"""
+
+
+def killed_at(site: Site, message: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(site.root), message], cwd=CHECKOUT, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(small_site: Small) -> None:
+    made, whole = small_site(), small_site(name="whole")
+    killed_at(made.site, "corrected, seed 0")
+    (left,) = table(made.site, "runs")
+    assert left["state"] == "running"
+    weights = runs.work_folder(made.site, left["run_id"]) / "original-1.safetensors"
+    written = weights.stat().st_mtime_ns
+    seen: list[str] = []
+    assert (
+        retrain(made.site, progress=lambda done, total=None, message="": seen.append(message))
+        == left["run_id"]
+    )
+    assert not any(message.startswith("original, seed 0, loss") for message in seen)
+    assert written and not weights.exists()
+    retrain(whole.site)
+    values = [
+        [(one["arm"], one["seed"], one["metric"], one["value"]) for one in table(site, "metrics")]
+        for site in (made.site, whole.site)
+    ]
+    assert values[0] == values[1]
+
+
+def test_a_killed_run_of_other_settings_is_marked_as_interrupted(small_site: Small) -> None:
+    made = small_site()
+    killed_at(made.site, "original, seed 0")
+    retrain(made.site, seeds=1)
+    states = {run["state"]: run["error"] for run in table(made.site, "runs")}
+    assert states == {"failed": "interrupted", "done": None}
+
+
+def test_a_run_killed_long_ago_does_not_go_on(small_site: Small) -> None:
+    made = small_site()
+    killed_at(made.site, "original, seed 0")
+    with made.site.connect() as db:
+        db.execute("UPDATE runs SET created_at = ?", [now() - timedelta(days=2)])
+    retrain(made.site)
+    assert sorted(run["state"] for run in table(made.site, "runs")) == ["done", "failed"]
+
+
+def test_a_later_run_is_compared_with_the_model_in_use_but_starts_from_the_base(small_site: Small) -> None:
+    from training.registry import promote
+
+    made = small_site()
+    retrain(made.site, seeds=1)
+    (model,) = table(made.site, "models")
+    promote(made.site, model["model_id"], "佐藤", force=True)
+    with made.site.connect() as db:  # one more fact, so that the snapshot is another one
+        pair = db.value(
+            "SELECT pair_id FROM pairs p JOIN images i USING (image_id) WHERE i.split = 'train' LIMIT 1"
+        )
+        add_correction(db, pair, "private")
+    run_id = retrain(made.site, seeds=1)
+    config = row(made.site, run_id)["config"]
+    assert config["in_use"] == model["encoder"]
+    assert row(made.site, run_id)["base_encoder"] == made.site.settings.site.encoder
+    base = {
+        one["metric"]: one["value"] for one in table(made.site, "metrics")
+        if one["run_id"] == run_id and one["arm"] == "base"
+    }  # fmt: skip
+    promoted = {one["metric"]: one["value"] for one in read_meta(made.site, model["model_id"])["metrics"]}
+    assert base == pytest.approx(promoted)
+
+
+def test_blending_is_exact_at_both_ends() -> None:
+    base = {"w": torch.tensor([1.0, 2.0]), "n": torch.tensor(3)}
+    tuned = {"w": torch.tensor([3.0, 0.0]), "n": torch.tensor(7)}
+    assert torch.equal(interpolate(base, tuned, 0.0)["w"], base["w"])
+    assert torch.equal(interpolate(base, tuned, 1.0)["w"], tuned["w"])
+    mixed = interpolate(base, tuned, 0.25)
+    assert mixed["w"].tolist() == [1.5, 1.5] and mixed["n"] == 7
+    three = [lambda: base, lambda: tuned, lambda: {"w": torch.tensor([5.0, 1.0]), "n": torch.tensor(1)}]
+    assert soup(three)["w"].tolist() == pytest.approx([3.0, 1.0])
+    assert base["w"].tolist() == [1.0, 2.0]  # untouched
+
+
+def test_the_share_is_chosen_on_validation_photos(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
+    base = {"w": torch.tensor(0.0)}
+    monkeypatch.setattr(
+        "training.blend.val_score", lambda encoder, weights, items, photos: score(weights["w"])
+    )
+
+    def score(
+        w: torch.Tensor,
+    ) -> float:  # best at 0.5 for one seed and at 1.5 (three quarters of 2) for the other
+        return 1 - abs(float(w) - 0.5) if float(w) <= 1 else 1 - abs(float(w) - 1.5)
+
+    items = [{"image_id": f"{number}"} for number in range(20)]
+    loads = [lambda: {"w": torch.tensor(1.0)}, lambda: {"w": torch.tensor(2.0)}]
+    choice = choose_share(encoder, base, loads, items, None)  # type: ignore[arg-type]
+    # shares 0, 1/4, 1/2, 3/4, 1: seed one .5 .75 1 .75 .5; seed two .5 1 .5 1 .5
+    assert choice.scores == {0.0: 0.5, 0.25: 0.875, 0.5: 0.75, 0.75: 0.875, 1.0: 0.5}
+    assert choice.share == 0.75  # the larger of two that are equal
+    few = choose_share(encoder, base, loads, items[:19], None)  # type: ignore[arg-type]
+    assert few.share == 0.5 and few.scores == {} and "19 validation photos" in few.chosen_on
+    weights, chosen = choose_candidate(encoder, loads, items, None)  # type: ignore[arg-type]
+    assert (weights["w"], chosen) == (1.5, "soup")
+    weights, chosen = choose_candidate(encoder, [loads[0], lambda: {"w": torch.tensor(0.4)}], items, None)  # type: ignore[arg-type]
+    assert (float(weights["w"]), chosen) == (pytest.approx(0.4), "seed 1")
+
+
+def test_the_lock_dies_with_its_process(small_site: Small, tmp_path: Path) -> None:
+    made = small_site(photos={"train": 1})
+    code = (
+        "import sys, time\nfrom data.site import Site\nfrom training.retrain import lock\n"
+        "with lock(Site.open(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(made.site.root)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout and holder.stdout.readline() == "held\n"
+    with pytest.raises(GenbaError, match="running already"), room.lock(made.site):
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    began = time.monotonic()
+    with room.lock(made.site):
+        assert time.monotonic() - began < 1
