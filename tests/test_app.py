@@ -313,6 +313,24 @@ def test_sign_in_needs_its_secrets_and_brings_its_host_name(tmp_path: Path) -> N
         app.allowed_hosts(site)
 
 
+def test_with_sign_in_nothing_is_shown_to_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    (tmp_path / "photos").mkdir()
+    site = init_site(
+        tmp_path / "site", [tmp_path / "photos"], "parts", "demo", name="Secret plant", demo=True
+    )
+    set_value(site.settings_path, "web", "sign_in", "oidc")
+    monkeypatch.setenv("GENBA_SITE", str(site.root))
+    monkeypatch.setattr(app.person, "browser_key", lambda: None)
+    at = AppTest.from_file(str(CHECKOUT / "app.py"), default_timeout=60)
+    at.secrets["auth"] = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "x"}
+    at.run()
+    assert not at.exception
+    assert [button.label for button in at.button] == ["サインイン"] and len(at.sidebar) == 0
+    assert "pages" not in at.session_state
+
+
 def test_no_setting_of_the_starting_folder_counts(web: Web) -> None:
     given = app.options(web.site, "127.0.0.1", 8501)
     assert given["browser.gatherUsageStats"] is False and given["server.enableXsrfProtection"] is True
