@@ -227,9 +227,8 @@ def audit(site: str, action: str, n: int | None, seed: int | None) -> Outcome:
 @click.option("--seeds", default=None, type=click.IntRange(min=1), help="Default: retrain.seeds.")
 def retrain(site: str, device: str, arms: str | None, seeds: int | None) -> Outcome:
     """Train the arms on equal photos, steps and seeds, and compare them on held-out photos."""
-    from training.retrain import retrain as run
-
     from dashboards.words import run_sentence
+    from training.retrain import retrain as run
 
     opened = Site.open(site)
     with progress_bar("retrain") as progress:
@@ -369,11 +368,10 @@ def doctor(site: str) -> Outcome:
 
 def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, Any]]]:
     """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
-    from scoring.score import score
-    from training.retrain import retrain
-
     from annotate import audit, crew, sync
     from data.ingest import ingest
+    from scoring.score import score
+    from training.retrain import retrain
 
     as_dict = dataclasses.asdict
     return {

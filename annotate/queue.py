@@ -159,7 +159,10 @@ def _filter(language: str | None, words: str) -> tuple[str, dict[str, Any]]:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    signals = row.pop("signals") or {}
+    """Every row has a field for each signal; a photo without a caption has nothing in them."""
+    from scoring.signals import SIGNALS
+
+    signals = dict.fromkeys(SIGNALS) | (row.pop("signals") or {})
     return {**row, "reasons": row["reasons"] or [], **signals, "signal_names": list(signals)}
 
 

@@ -49,7 +49,7 @@ def _enter(page: Page, address: str, language: str) -> None:
     page.locator("[data-testid=stSidebar]").get_by_text(LANGUAGES[language], exact=True).click()
     _ = translator(language)
     expect(page.get_by_role("heading", name=_("Correct"))).to_be_visible(timeout=30_000)
-    page.get_by_label(_("Your name")).last.fill(NAMES[language])
+    page.locator(".st-key-who-name input").fill(NAMES[language])
     page.get_by_role("button", name=_("Start")).click()
     expect(page.get_by_text(_("Caption now"))).to_be_visible(timeout=30_000)
 

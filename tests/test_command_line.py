@@ -100,6 +100,7 @@ def test_the_whole_line_from_ingest_to_queue(site: str, photos: Path, tmp_path: 
     assert run("score", site, "--json").exit_code == 0
     rows = json.loads(run("queue", site, "--top", "5", "--json").stdout)["queue"]
     assert len(rows) == 3
+    assert all(set(row) == set(rows[0]) for row in rows)
     assert [row["risk"] for row in rows] == sorted((row["risk"] for row in rows), reverse=True)
     for ending in ("csv", "jsonl", "parquet"):
         assert run("queue", site, "-o", str(tmp_path / f"queue.{ending}")).exit_code == 0
@@ -110,9 +111,9 @@ def test_the_whole_line_from_ingest_to_queue(site: str, photos: Path, tmp_path: 
 def test_what_cannot_be_done_yet_says_what_it_needs(site: str, photos: Path) -> None:
     run("ingest", site, str(photos / "captions.csv"))
     for words, told in (
-        (("retrain", site), "genba audit"),
+        (("retrain", site), "genba queue"),
         (("models", site, "promote", "nothing"), "nothing"),
-        (("models", site, "rollback"), "rollback"),
+        (("models", site, "rollback"), "nothing to go back to"),
         (("audit", site, "estimate"), "draw"),
     ):
         done = run(*words)

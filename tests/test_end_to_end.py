@@ -162,7 +162,7 @@ def test_the_crew_left_work_for_the_person_at_the_screen(demo_done: Running) -> 
 
 def _sign_in(running: Running, page: Page) -> None:
     page.goto(f"{running.web}/correct")
-    page.get_by_label(_("Your name")).first.fill(NAME)
+    page.locator(".st-key-who-name input").fill(NAME)
     page.get_by_role("button", name=_("Start")).click()
     expect(page.get_by_text(_("Caption now"))).to_be_visible()
 
