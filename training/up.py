@@ -28,7 +28,9 @@ def up(site: Site, say: Callable[[str], None]) -> int:
 
     def on_healthy(service: Service) -> None:
         if service.name == "web":
-            say(f"web           {web_address(site)}   (no sign-in on this machine: enter your name on the page)")
+            say(
+                f"web           {web_address(site)}   (no sign-in on this machine: enter your name on the page)"
+            )
             _open_browser(web_address(site))
         elif service.name == "label-studio":
             account = label_studio_server.credentials(site.folder("label-studio"))
@@ -48,7 +50,8 @@ def services(site: Site) -> list[Service]:
     python = [sys.executable, "-m"]
     rooms = {"PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))}
     found = [
-        Service("web", [*python, "genba", "web", str(site.root)], logs / "web.log", rooms, web_address(site) + "/healthz"),
+        Service("web", [*python, "genba", "web", str(site.root)], logs / "web.log", rooms,
+                web_address(site) + "/healthz"),
         Service("worker", [*python, "genba", "worker", str(site.root)], logs / "worker.log", rooms | KEEP_MEMORY),
     ]  # fmt: skip
     if site.settings.label_studio.mode == "embedded":
@@ -74,6 +77,8 @@ def label_studio_address(site: Site) -> str:
 
 def _open_browser(address: str) -> None:
     """Open the page when there is a screen."""
-    has_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    has_screen = (
+        sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
     if has_screen and "CI" not in os.environ:
         webbrowser.open(address)

@@ -50,9 +50,7 @@ def old(number: int) -> str:
     return pair_id(f"{number:064x}", OLD[number])
 
 
-def answer(
-    site: Site, number: int = 0, annotator: str = "佐藤", verdict: str = "fix", **more: Any
-) -> Saved:
+def answer(site: Site, number: int = 0, annotator: str = "佐藤", verdict: str = "fix", **more: Any) -> Saved:
     given = {"slots": BOLT if verdict == "fix" else {}, "active_seconds": 20.0} | more
     return submit(site, pair_id=old(number), annotator=annotator, verdict=verdict, **given)
 

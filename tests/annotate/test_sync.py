@@ -115,7 +115,7 @@ def test_a_task_shows_caption_and_prefilled_answers(site: Site, studio: LabelStu
 def test_two_pushers_at_once_make_no_doubles(
     site: Site, studio: LabelStudio, label_studio: RunningLabelStudio
 ) -> None:
-    fill(site, Path(site.settings.photos.roots[0]), [f"caption {number}" for number in range(30)])
+    fill(site, Path(site.settings.photos.roots[0]), [f"caption {number}" for number in range(15)])
     code = "from annotate.sync import push\npush(site, 40)"
     pushers = [python(code, site) for _ in range(2)]
     assert [pusher.wait(timeout=120) for pusher in pushers] == [0, 0]

@@ -121,8 +121,8 @@ def test_a_correction_without_its_pairs_is_not_mended_silently(site: Site) -> No
 
 def test_a_correction_that_label_studio_keeps_refusing_is_told(site: Site) -> None:
     with site.connect() as db:
-        db.insert("outbox", [{"correction_id": "c9", "action": "submit", "attempts": 6, "last_error": "400 no such task",
-                              "queued_at": now()}])  # fmt: skip
+        db.insert("outbox", [{"correction_id": "c9", "action": "create", "attempts": 6,
+                              "last_error": "400 no such task", "queued_at": now()}])  # fmt: skip
     found = only(examine(site))
     assert "400 no such task" in found.what and "genba sync" in found.next
 
