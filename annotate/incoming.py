@@ -75,10 +75,11 @@ def take_in(at: Exchange, version: str, is_full: bool = False) -> Tally:
     since = None if is_full or cursor is None else (_time(cursor) - OVERLAP).isoformat()
     visit = _Visit(at, version, template, is_full)
     for chunk in _chunks(at.studio.changed_since(project, since), READ_CHUNK):
-        _know_people(visit, chunk)
         for task in chunk:
             visit.seen.setdefault(task["pair_id"], []).append(task["id"])
-        for part in _chunks(_different(visit, chunk), WRITE_CHUNK):
+        different = _different(visit, chunk)
+        _know_people(visit, different)
+        for part in _chunks(different, WRITE_CHUNK):
             _take_tasks(visit, part)
         cursor = max([task["updated_at"] for task in chunk] + ([cursor] if cursor else []), key=_time)
         at.remember(version, cursor=cursor)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from annotate import projects, queue
+from annotate import outbox, projects, queue
 from annotate.corrections import submit, undo
 from annotate.label_studio import LabelStudio, LabelStudioError
 from annotate.labeling_config import VERDICT, from_result, to_result
@@ -182,26 +182,29 @@ def test_an_answer_of_the_app_is_there_exactly_once(site: Site, studio: LabelStu
     ]
 
 
-@pytest.mark.parametrize("first_then", ["sync", "pull"])
-def test_killed_between_sending_and_recording(site: Site, first_then: str) -> None:
+@pytest.mark.parametrize("is_killed", [True, False], ids=["kill -9, pull", "interrupted, sync"])
+def test_stopped_between_sending_and_recording(
+    site: Site, is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = answer(site)
-    kill = "import os\nfrom annotate import outbox, sync\noutbox.stand = lambda *_: os.kill(os.getpid(), 9)\n"
-    killed = python(kill + "sync.sync(site)", site)
-    assert killed.wait(timeout=60) == -signal.SIGKILL
+    if is_killed:
+        kill = "import os\nfrom annotate import outbox, sync\noutbox.stand = lambda *_: os.kill(os.getpid(), 9)\n"
+        assert python(kill + "sync.sync(site)", site).wait(timeout=120) == -signal.SIGKILL
+    else:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(outbox, "stand", interrupted)
+            sync(site)
     assert len(annotations(site)) == 1
     assert rows(site, "SELECT ls_annotation_id FROM corrections") == [{"ls_annotation_id": None}]
-    new = pull(site).new if first_then == "pull" else sync(site).new
-    assert new == 0
-    sync(site)
-    row = rows(site, "SELECT correction_id, ls_annotation_id, state FROM corrections")
-    assert row == [
-        {
-            "correction_id": made.correction_id,
-            "ls_annotation_id": annotations(site)[0]["id"],
-            "state": "active",
-        }
-    ]
+    assert (pull(site) if is_killed else sync(site)).new == 0
+    found = rows(site, "SELECT correction_id, ls_annotation_id AS annotation, state FROM corrections")
+    there = annotations(site)[0]["id"]
+    assert found == [{"correction_id": made.correction_id, "annotation": there, "state": "active"}]
     assert rows(site, "SELECT * FROM outbox WHERE done_at IS NULL") == [] and len(annotations(site)) == 1
+
+
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_undone_and_replaced_answers_leave_label_studio(site: Site) -> None:
