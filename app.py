@@ -303,7 +303,7 @@ def _who(site: Site) -> None:
         return
     st.session_state["name-field"] = st.session_state.get("name", "")
     st.text_input(
-        _("Your name"), key="name-field", max_chars=150, placeholder=_("needed before you correct"),
+        _("Your name"), key="name-field", max_chars=150, placeholder=_("needed to correct"),
         on_change=lambda: person.remember(site, name=" ".join(st.session_state["name-field"].split())),
     )  # fmt: skip
 
