@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 BATCH = 32
-PLACES = 64  # of each photo
-RIDGE = 1e-3  # of the mean eigenvalue, which is 1 for standardised features
+PLACES = 32  # of each photo
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)  # of the ridge, in units of the mean eigenvalue
+HELD_BACK = 0.2  # of the photos, to choose the strength on
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Probe:
         """(B, C, G, G) -> (B, K, G, G)."""
         import torch
 
-        return torch.einsum("bchw,ck->bkhw", features, self.weight) + self.bias[None, :, None, None]
+        weight, bias = self.weight.to(features.device), self.bias.to(features.device)
+        return torch.einsum("bchw,ck->bkhw", features, weight) + bias[None, :, None, None]
 
 
 def features_of(encoder: Encoder, pixels: Pixels, image_ids: Sequence[str]) -> torch.Tensor:
@@ -52,18 +54,20 @@ def fit(
     pixels: Pixels,
     image_ids: Sequence[str],
     targets_of: Callable[[Sequence[str]], np.ndarray],
+    is_balanced: bool = False,
     seed: int = 0,
 ) -> Probe:
     """Fit one matrix on places drawn from each photo.
 
     targets_of(ids) -> (B, K, S, S) float32 at the model's size, NaN where a place has no label. A grid cell's target is
-    the mean of its pixels.
+    the mean of its pixels. is_balanced: targets are shares of classes; a place weighs the more, the rarer its classes
+    are (by the square root), else small defects would never be found.
     """
     import numpy as np
     import torch
 
     rng = np.random.default_rng([seed, 3])
-    rows, wanted = [], []
+    rows, wanted, photos = [], [], []
     for ids in batches(image_ids, BATCH):
         features = features_of(encoder, pixels, ids).cpu()  # (B, C, G, G)
         targets = on_grid(torch.from_numpy(targets_of(ids)), features.shape[-1])
@@ -74,26 +78,60 @@ def fit(
         for x, y in zip(flat_x, flat_y, strict=True):
             labelled = torch.nonzero(~y.isnan().any(1)).flatten().numpy()
             chosen = rng.permutation(labelled)[:PLACES]
+            photos += [len(rows)] * len(chosen)
             rows.append(x[chosen])
             wanted.append(y[chosen])
-    return ridge(torch.cat(rows).to(encoder.device), torch.cat(wanted).to(encoder.device))
+    y = torch.cat(wanted)
+    weights = (y / y.mean(0).clamp(min=1e-6).sqrt()).sum(1) if is_balanced else torch.ones(len(y))
+    is_back = torch.tensor(photos) >= (1 - HELD_BACK) * len(rows)
+    return ridge(torch.cat(rows), y, weights, is_back)
 
 
-def ridge(x: torch.Tensor, y: torch.Tensor, strength: float = RIDGE) -> Probe:
+def ridge(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    weights: torch.Tensor,
+    is_back: torch.Tensor,
+    strengths: Sequence[float] = STRENGTHS,
+) -> Probe:
     """Ridge regression of y (N, K) on x (N, C) with an intercept, in closed form; features are standardised first.
 
-    Minimises |x' w - y'|^2 / N + strength |w|^2 over the centred, standardised x'.
+    Minimises sum_n weights_n |x_n' w - y_n'|^2 / sum(weights) + strength |w|^2 over the centred, standardised x'. The
+    strength is the one that predicts the rows of `is_back` (N, bool) best from the others; then all rows are used.
     """
     import torch
 
-    mean, scale = x.mean(0), x.std(0, unbiased=False).clamp(min=1e-6)
-    centre = y.mean(0)
-    z = (x - mean) / scale
-    gram = (z.T @ z / len(z)).cpu().double()
-    gram.diagonal().add_(strength)
-    solved = torch.linalg.solve(gram, (z.T @ (y - centre) / len(z)).cpu().double())
-    weight = solved.float().to(x.device) / scale[:, None]
+    share = weights / weights.sum()
+    mean, centre = share @ x, share @ y
+    scale = (share @ (x - mean) ** 2).sqrt().clamp(min=1e-6)
+    z, t = (x - mean) / scale, y - centre
+    back = _moments(z[is_back], t[is_back], share[is_back])
+    rest = _moments(z[~is_back], t[~is_back], share[~is_back])
+    values, basis = torch.linalg.eigh(rest[0] / rest[2])
+    turned = basis.T @ (rest[1] / rest[2])
+    candidates = {s: basis @ (turned / (values.clamp(min=0) + s)[:, None]) for s in strengths}
+    best = min(candidates, key=lambda s: _error(candidates[s], back)) if bool(is_back.any()) else strengths[0]
+    gram = rest[0] + back[0]
+    gram.diagonal().add_(best)
+    weight = torch.linalg.solve(gram, rest[1] + back[1]).float() / scale[:, None]
     return Probe(weight, centre - mean @ weight)
+
+
+Moments = tuple["torch.Tensor", "torch.Tensor", float]
+
+
+def _moments(z: torch.Tensor, t: torch.Tensor, share: torch.Tensor) -> Moments:
+    """(C, C) and (C, K) float64 second moments of the rows, and the sum of their shares."""
+    weighted = z * share[:, None]
+    return (weighted.T @ z).double(), (weighted.T @ t).double(), float(share.sum())
+
+
+def _error(weight: torch.Tensor, of: Moments) -> float:
+    """Squared error of z @ weight on the rows behind the moments, but for a constant."""
+    import torch
+
+    gram, cross, _ = of
+    return float(torch.einsum("ck,cd,dk->", weight, gram, weight) - 2 * (weight * cross).sum())
 
 
 def on_grid(maps: torch.Tensor, grid: int) -> torch.Tensor:

@@ -155,7 +155,7 @@ def segmentation(encoder: Encoder, bench: Bench) -> list[Measured]:
         made[np.broadcast_to(labels[:, None] == IGNORED, made.shape)] = np.nan
         return made
 
-    probe = fit(encoder, dense.pixels, dense.train, one_hot)
+    probe = fit(encoder, dense.pixels, dense.train, one_hot, is_balanced=True)
     found = []
     for ids in batches(dense.test, BATCH):
         scores = to_size(probe.maps(features_of(encoder, dense.pixels, ids)), encoder.image_size)

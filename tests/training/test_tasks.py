@@ -137,17 +137,31 @@ def test_a_cell_is_the_mean_of_its_labelled_pixels() -> None:
 
 def test_ridge_agrees_with_scikit_learn() -> None:
     from sklearn.linear_model import Ridge
-    from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 6)) * [1, 5, 0.1, 1, 2, 3] + 4
     y = x @ rng.normal(size=(6, 2)) + rng.normal(size=(200, 2))
-    probe = ridge(torch.from_numpy(x).float(), torch.from_numpy(y).float(), strength=0.05)
-    scaled = StandardScaler().fit_transform(x)
-    expected = Ridge(alpha=0.05 * 200).fit(scaled, y).predict(scaled)
+    weights = rng.random(200)
+    none = torch.zeros(200, dtype=torch.bool)
+    probe = ridge(*(torch.from_numpy(one).float() for one in (x, y, weights)), none, [0.05])
+    share = weights / weights.sum()
+    scaled = (x - share @ x) / np.sqrt(share @ (x - share @ x) ** 2)
+    expected = Ridge(alpha=0.05).fit(scaled, y, sample_weight=share).predict(scaled)
     features = torch.from_numpy(x).float()[None].transpose(1, 2)[..., None]  # one photo, 200 x 1 places
     found = probe.maps(features)[0, :, :, 0].T.numpy()
     assert np.abs(found - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize(("noise", "strength"), [(0.0, 1e-3), (30.0, 100.0)])
+def test_the_strength_is_the_one_that_holds_on_other_photos(noise: float, strength: float) -> None:
+    """Without noise the weakest, with nothing but noise the strongest; then all rows count."""
+    rng = np.random.default_rng(1)
+    x = torch.from_numpy(rng.normal(size=(60, 20))).float()
+    y = x[:, :1] + noise * torch.from_numpy(rng.normal(size=(60, 1))).float()
+    back = torch.arange(60) >= 48
+    chosen = ridge(x, y, torch.ones(60), back)
+    fixed = ridge(x, y, torch.ones(60), torch.zeros(60, dtype=torch.bool), [strength])
+    assert torch.allclose(chosen.weight, fixed.weight, atol=1e-5)
 
 
 @pytest.fixture

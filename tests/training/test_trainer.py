@@ -12,7 +12,7 @@ import torch
 from data.errors import GenbaError
 from scoring.encoders import Encoder, load_encoder
 from tests.training.conftest import draw_facts, draw_photo
-from training.trainer import Plan, augmented, contrastive_loss, fine_tune, photo_order
+from training.trainer import Plan, _read_length, augmented, contrastive_loss, fine_tune, photo_order
 
 PLAN = Plan(steps=40, batch=16, learning_rate=3e-3, seed=1, save_every=7)
 Lesson = tuple[np.ndarray, list[list[str]]]
@@ -170,3 +170,31 @@ def test_light_augmentation_never_mirrors() -> None:
     assert len({round(float(one.mean()), 3) for one in made}) > 50
     again = augmented(batch, np.random.default_rng(0), plan)
     assert torch.equal(made, again)
+
+
+def test_padding_that_is_never_looked_at_is_left_out() -> None:
+    """The demo's text tower is causal: six of forty tokens give the same loss and the same weights."""
+    captions = [["鋼製ボルト2本"], ["2 steel nuts"]] * 4
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 3, 96, 96)).astype(np.uint8)
+    plan = Plan(steps=2, batch=8, learning_rate=1e-3, seed=0)
+    made, losses = [], []
+    for length in (None, 40):
+        encoder = load_encoder("demo", device="cpu", demo_site=True)
+        mask = encoder.model.text.attn_mask
+        with pytest.MonkeyPatch.context() as patch:
+            if length:
+                patch.setattr("training.trainer._read_length", lambda model, tokens: length)
+            losses.append(fine_tune(encoder, pixels, captions, plan))
+        assert encoder.model.text.attn_mask is mask
+        made.append(weights(encoder))
+    tokens = load_encoder("demo", device="cpu", demo_site=True).tokenizer([text for (text,) in captions])
+    assert _read_length(encoder.model, tokens) < 20
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for name, value in made[0].items():
+        if value.is_floating_point():
+            assert torch.allclose(value, made[1][name], atol=2e-3), name
+
+
+def test_a_tower_that_looks_at_everything_sees_everything(encoder: Encoder) -> None:
+    tokens = encoder.tokenizer(["a bolt"])
+    assert _read_length(encoder.model, tokens) == tokens.shape[1]
