@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,18 @@ class Contents:
             "val_photos": len({row["image_id"] for row in val}), "val_captions": len(val),
             **{f"{split}_{kind}": number for (kind, split), number in sorted(kinds.items())},
         }  # fmt: skip
+
+    def read_by(self, reads: Callable[[str], bool]) -> Contents:
+        """What an encoder can use: the captions in languages that it reads, old and new.
+
+        A row whose old caption, or whose every new one, it does not read is in no arm: each arm has the same photos.
+        """
+        train = []
+        for row in self.train:
+            new = [one for one in row["new_captions"] if reads(one["language"])]
+            if reads(row["language"]) and (new or not row["new_captions"]):
+                train.append({**row, "new_captions": new})
+        return Contents(train, [row for row in self.items if reads(row["language"])], self.labels)
 
     def snapshot_id(self) -> str:
         """16 hex digits of the sha256 over everything."""

@@ -47,7 +47,7 @@ def evaluate(site: Site, model: str, device: str = "auto", progress: Progress = 
     model: a model's id, "base" (the base encoder of genba.toml), "current" (the one in use), or any encoder id.
     """
     encoder = load_for_site(site, _encoder_id(site, model), device)
-    contents = collect(site)
+    contents = collect(site).read_by(encoder.source.reads)
     with tempfile.TemporaryDirectory() as folder:
         meter = Meter(progress)
         photos = photos_to_decode(contents)

@@ -100,6 +100,7 @@ class Run:
     run_id: str
     config: Row
     snapshot: Snapshot
+    contents: Contents  # of the snapshot, in the languages that the base reads
     encoder: Encoder
     base: dict[str, torch.Tensor]
     in_use: str
@@ -110,10 +111,6 @@ class Run:
     @property
     def work(self) -> Path:
         return runs.work_folder(self.site, self.run_id)
-
-    @property
-    def contents(self) -> Contents:
-        return self.snapshot.contents
 
     @property
     def seeds(self) -> range:
@@ -134,12 +131,13 @@ def _open(site: Site, config: Row, progress: Progress) -> Run:
     config = {**config, "base_fingerprint": base.fingerprint}
     killed = runs.interrupted(site, config)
     if killed is None:
-        require_enough(collect(site), site)
+        require_enough(collect(site).read_by(base.reads), site)
     encoder = load_for_site(site, base.id, config["device"])
     snapshot = load_snapshot(site, killed["snapshot_id"]) if killed else freeze(site)
     run_id = killed["run_id"] if killed else runs.begin(site, snapshot.snapshot_id, base.id, config)
     weights = {name: value.detach().cpu().clone() for name, value in encoder.model.state_dict().items()}
-    return Run(site, run_id, config, snapshot, encoder, weights, site.encoder_id(), Meter(progress))
+    contents = snapshot.contents.read_by(base.reads)
+    return Run(site, run_id, config, snapshot, contents, encoder, weights, site.encoder_id(), Meter(progress))
 
 
 def require_enough(contents: Contents, site: Site) -> None:
@@ -187,7 +185,7 @@ def _plan_progress(run: Run) -> None:
     """How much there is to do, in photos shown to the model; what a killed run has done already is left out."""
     trainings = [(arm, seed) for arm in run.config["arms"] for seed in run.seeds]
     open_trainings = [one for one in trainings if not run.weights_file(*one).exists()]
-    counts = run.snapshot.counts
+    counts = run.contents.counts()
     batch = min(run.config["batch"], counts["train_photos"])
     decoded = photos_to_decode(run.contents) + counts["val_photos"] + counts["train_photos"]
     run.meter.plan(
@@ -264,7 +262,7 @@ def _resolved(run: Run, choices: dict[str, Choice]) -> Row:
     return {
         **run.config, "plan": {key: value for key, value in plan.items() if key != "seed"},
         "in_use": run.in_use, "device": run.encoder.device, "precision": run.encoder.precision,
-        "torch": torch.__version__, "counts": run.snapshot.counts, "skipped": run.skipped, "losses": run.losses,
+        "torch": torch.__version__, "counts": run.contents.counts(), "skipped": run.skipped, "losses": run.losses,
         "blend": {arm: asdict(choice) for arm, choice in choices.items()},
     }  # fmt: skip
 

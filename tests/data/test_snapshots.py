@@ -209,3 +209,19 @@ def test_the_order_in_which_things_were_entered_does_not_matter(tmp_path: Path) 
         return collect(made).snapshot_id()
 
     assert build("a", list) == build("b", lambda numbers: numbers[::-1])
+
+
+def test_an_encoder_gets_only_captions_that_it_reads_and_every_arm_the_same_photos(site: Site) -> None:
+    with site.connect() as db:
+        both, other, only_japanese = image(db, 1), image(db, 2), image(db, 3)
+        fixed(db, both, add_pair(db, both, "old"), {"ja": "新しい", "en": "new"})
+        add_pair(db, other, "古い", "ja")
+        fixed(db, only_japanese, add_pair(db, only_japanese, "old too"), {"ja": "日本語だけ"})
+        held_out = image(db, 4, "test")
+        fixed(db, held_out, add_pair(db, held_out, "old as well"), {"ja": "試験", "en": "test"})
+    english = collect(site).read_by(lambda language: language in ("en", "und"))
+    assert [(row["caption"], [one["caption"] for one in row["new_captions"]]) for row in english.train] == [
+        ("old", ["new"])
+    ]
+    assert items(english) == {(4, "test", "test")}
+    assert photos(collect(site).read_by(lambda _language: True)) == {1, 2, 3}
