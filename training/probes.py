@@ -67,7 +67,9 @@ def fit(
     import torch
 
     rng = np.random.default_rng([seed, 3])
-    rows, wanted, photos = [], [], []
+    rows: list[torch.Tensor] = []
+    wanted: list[torch.Tensor] = []
+    photos: list[int] = []
     for ids in batches(image_ids, BATCH):
         features = features_of(encoder, pixels, ids).cpu()  # (B, C, G, G)
         targets = on_grid(torch.from_numpy(targets_of(ids)), features.shape[-1])

@@ -129,7 +129,7 @@ def _read_length(model: Any, tokens: torch.Tensor) -> int:
     A causal tower that reads its answer at the end token never looks at the padding behind it: left out, short captions
     take half the time or less. Every other tower sees all.
     """
-    text = getattr(model, "text", None)
+    text: Any = getattr(model, "text", None)
     ends = {"argmax": lambda: tokens.argmax(1), "eos": lambda: (tokens == text.eos_id).int().argmax(1)}
     is_causal = getattr(text, "attn_mask", None) is not None and getattr(text, "cls_emb", None) is None
     if not is_causal or getattr(text, "pool_type", None) not in ends or getattr(text, "use_pad_mask", False):
