@@ -15,6 +15,8 @@ from pathlib import Path
 from data.jobs import STALE_AFTER
 from data.site import SUBFOLDERS, Site
 from data.store import now
+from training.retrain import is_running
+from training.runs import end
 
 ENOUGH_DISK = 2 * 1024**3
 TEMPORARY_AFTER_SECONDS = 600  # a younger temporary file may belong to a process that runs now
@@ -81,6 +83,7 @@ def half_models(site: Site) -> Iterator[Finding]:
     with site.connect() as db:
         known = {row["model_id"] for row in db.rows("SELECT model_id FROM models")}
         active = db.value("SELECT count(*) FROM jobs WHERE name = 'retrain' AND state = 'running'")
+    active = active or is_running(site)  # also one that a person started on the command line
     for path in (site.root / "models").iterdir():
         if path.is_dir() and path.name not in known and not active:
             shutil.rmtree(path)
@@ -102,15 +105,13 @@ def jobs(site: Site) -> Iterator[Finding]:
         for row in stale:
             db.execute("UPDATE jobs SET state = 'queued', pid = NULL WHERE job_id = ?", [row["job_id"]])
             yield Finding(f"The job '{row['name']}' had lost its worker and is queued again.", True)
-        if db.value("SELECT count(*) FROM jobs WHERE state = 'running'"):
-            return
+        is_busy = db.value("SELECT count(*) FROM jobs WHERE state = 'running'")
         orphans = db.rows("SELECT run_id FROM runs WHERE state = 'running'")
-        for row in orphans:
-            db.execute(
-                "UPDATE runs SET state = 'failed', error = 'interrupted', finished_at = ? WHERE run_id = ?",
-                [now(), row["run_id"]],
-            )
-            yield Finding(f"The run {row['run_id']} had been interrupted and is marked so.", True)
+    if is_busy or is_running(site):
+        return
+    for row in orphans:
+        end(site, row["run_id"], "failed", "interrupted")
+        yield Finding(f"The run {row['run_id']} had been interrupted and is marked so.", True)
 
 
 def lineage(site: Site) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 FEWEST_CORRECTED = 10  # training photos with a corrected caption
 FEWEST_TEST = 20  # held-out photos with a checked caption
 BASE, CORRECTED = "base", "corrected"
+LOCK_SECONDS = 1.0  # somebody may look for a moment whether it is free
 Row = dict[str, Any]
 
 
@@ -79,7 +80,7 @@ def retrain(
 @contextmanager
 def lock(site: Site) -> Iterator[None]:
     """Held while a retraining of the site runs, released by the system when its process dies. Raises GenbaError."""
-    guard = FileLock(str(site.root / "retrain.lock"), timeout=0)
+    guard = FileLock(str(site.root / "retrain.lock"), timeout=LOCK_SECONDS)
     try:
         guard.acquire()
     except Timeout:
@@ -90,6 +91,15 @@ def lock(site: Site) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def is_running(site: Site) -> bool:
+    """Whether a retraining of the site runs now, in any process."""
+    try:
+        with lock(site):
+            return False
+    except GenbaError:
+        return True
 
 
 @dataclass

@@ -15,6 +15,7 @@ from data.site import Site
 from data.store import now
 from tests.data import makers
 from training.doctor import Finding, examine
+from training.retrain import lock
 
 LONG_AGO = 3600
 
@@ -134,3 +135,16 @@ def test_a_lost_champion_names_the_way_back(site: Site) -> None:
                               "created_at": now()}])  # fmt: skip
     found = examine(site)
     assert found and all(not one.mended and "rollback" in one.next for one in found)
+
+
+def test_a_retraining_on_the_command_line_is_left_alone(site: Site) -> None:
+    with site.connect() as db:
+        db.insert("runs", [{"run_id": "r1", "kind": "retrain", "state": "running", "base_encoder": "demo",
+                            "config": {}, "created_at": now()}])  # fmt: skip
+    old_file(site.root / "models" / "r1-corrected" / "open_clip_config.json")
+    old_file(site.root / "runs" / "r1" / "work" / "original-0.pt")
+    with lock(site):
+        assert examine(site) == []
+    assert len(examine(site)) == 2
+    assert not (site.root / "models" / "r1-corrected").exists()
+    assert not (site.root / "runs" / "r1" / "work").exists()

@@ -183,7 +183,7 @@ def test_padding_that_is_never_looked_at_is_left_out() -> None:
         mask = encoder.model.text.attn_mask
         with pytest.MonkeyPatch.context() as patch:
             if length:
-                patch.setattr("training.trainer._read_length", lambda model, tokens: length)
+                patch.setattr("training.trainer._read_length", lambda model, tokens, length=length: length)
             losses.append(fine_tune(encoder, pixels, captions, plan))
         assert encoder.model.text.attn_mask is mask
         made.append(weights(encoder))
