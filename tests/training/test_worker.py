@@ -103,7 +103,7 @@ def job(site: Site, job_id: str) -> Job:
         return next(one for one in jobs(db, 500) if one.job_id == job_id)
 
 
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
+def until(what: Callable[[], bool], seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"
