@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING
 
 from data import store
 from data.errors import GenbaError
-from data.settings import (
-    CostSection,
-    LabelStudioSection,
-    Language,
-    PhotosSection,
-    RetrainSection,
-    Settings,
-    SiteSection,
-    WebSection,
-    load_settings,
-    write_settings,
-)
+from data.settings import Language, RetrainSection, Settings, load_settings, settings_from, write_settings
 
 if TYPE_CHECKING:
     from data.templates import Template
@@ -147,20 +136,16 @@ def init_site(
         if root.is_relative_to(photo_root) and root != photo_root and not demo:
             raise GenbaError(f"The site {root} would lie inside the photo folder {photo_root}.")
     load_template(template)  # an unknown template fails before anything is written
-    settings = Settings(
-        site=SiteSection(
-            name=name or root.name,
-            languages=languages or ["ja", "en"],
-            template=template,
-            encoder=encoder,
-            demo=demo,
-        ),
-        photos=PhotosSection(roots=[str(photo_root) for photo_root in roots]),
-        web=WebSection(port=web_port),
-        label_studio=LabelStudioSection(port=label_studio_port),
-        cost=CostSection(),
-        retrain=retrain or RetrainSection(),
-    )
+    settings = settings_from(
+        {
+            "site": {"name": name or root.name, "languages": languages or ["ja", "en"], "template": template,
+                     "encoder": encoder, "demo": demo},
+            "photos": {"roots": [str(photo_root) for photo_root in roots]},
+            "web": {"port": web_port}, "label_studio": {"port": label_studio_port},
+            "retrain": (retrain or RetrainSection()).model_dump(),
+        },
+        str(root / "genba.toml"),
+    )  # fmt: skip
     root.mkdir(parents=True, exist_ok=True)
     for subfolder in SUBFOLDERS:
         (root / subfolder).mkdir(exist_ok=True)

@@ -75,6 +75,7 @@ def test_init_refuses_what_makes_no_sense(
         ([new, "--photos", str(photos), "--template", "prats", "--encoder", encoder], "Did you mean 'parts'?"),
         ([new, "--photos", str(photos), "--template", "parts", "--encoder", "demo"], "demo encoder"),
         ([new, "--photos", str(photos), "--template", "parts", "--encoder", "ViT-B-99/x"], "genba encoders"),
+        ([new, "--photos", str(photos), "--template", "parts", "--encoder", encoder, "--languages", "ja,xx"], "'xx'"),
     ]  # fmt: skip
     for words, told in cases:
         done = run("init", *words)
