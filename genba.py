@@ -408,7 +408,7 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     if not (site_folder / "genba.toml").exists():
         init_site(
             site_folder, [source / "photos"], "parts", "demo", name="Genba demo / 現場デモ", demo=True,
-            retrain=RetrainSection(learning_rate=3e-4, steps=120, batch=64, seeds=2),
+            retrain=RetrainSection(learning_rate=3e-4, steps=90, batch=64, seeds=2),
         )  # fmt: skip
     site = Site.open(site_folder)
     with site.connect() as db:
