@@ -5,14 +5,14 @@
     genba models SITE rollback              rollback(site, by="佐藤")
     genba evaluate SITE MODEL               evaluate(site, "base")
 
-A model is promoted when its gain over the control arm is proven and nothing is proven worse. Promotion and rollback are
-one transaction each and queue a scoring; until that is done the old model's scores rank the queue.
+A model is promoted when its gain over the control arm is proven and nothing that matters is proven worse. Promotion
+and rollback are one transaction each and queue a scoring; until that is done the old model's scores rank the queue.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from training.runs import metric_row
 from training.tasks import measure
 
 MAIN = ("retrieval", "recall_at_1_text_to_image", "corrected", "original")  # chosen before any run
+# A loss smaller than one hundredth of what the metric was: with hundreds of test photos such a loss can be proven, and
+# matters to nobody.
+NEGLIGIBLE = 0.01
 Row = dict[str, Any]
 
 
@@ -112,14 +115,18 @@ def doubts(site: Site, model: Row) -> str:
     """Why a model should not be promoted, or "" when its gain is proven. model: a row of the models table."""
     with site.connect() as db:
         found = db.rows("SELECT * FROM effects WHERE run_id = ?", [model["run_id"]])
-    return gate(found, [{**one} for one in model["meta"].get("effects", [])])
+        means = db.rows("SELECT metric, arm, avg(value) AS value FROM metrics WHERE run_id = ? GROUP BY ALL",
+                        [model["run_id"]])  # fmt: skip
+    values = {(row["metric"], row["arm"]): row["value"] for row in means}
+    return gate(found, model["meta"].get("effects", []), values)
 
 
-def gate(of_run: Sequence[Row], of_model: Sequence[Row]) -> str:
+def gate(of_run: Sequence[Row], of_model: Sequence[Row], values: Mapping[tuple[str, str], float]) -> str:
     """The rule: the main effect (MAIN) is a proven gain; no effect of the corrected arm, and none of the very model
-    against the one in use, is a proven loss. Returns what stands against it, or "".
+    against the one in use, is a proven loss that matters (NEGLIGIBLE). Returns what stands against it, or "".
 
-    of_run, of_model: rows with task, metric, arm, versus, low, high, higher_is_better.
+    of_run, of_model: rows with task, metric, arm, versus, value, low, high, higher_is_better. values: (metric, arm) ->
+    the arm's mean, by which a loss is measured.
     """
     main = next((e for e in of_run if (e["task"], e["metric"], e["arm"], e["versus"]) == MAIN), None)
     if main is None:
@@ -127,15 +134,11 @@ def gate(of_run: Sequence[Row], of_model: Sequence[Row]) -> str:
     if not is_proven(main, better=True):
         return (f"no gain is proven: {main['metric']} changed by {main['value']:+.3f} "
                 f"(95 % interval {main['low']:+.3f} to {main['high']:+.3f})")  # fmt: skip
-    worse = [
-        e
-        for e in (*of_run, *of_model)
-        if e["arm"] in ("corrected", "candidate") and is_proven(e, better=False)
-    ]
-    if worse:
-        first = worse[0]
-        return (f"it is worse than {first['versus']} in {first['metric']}: {first['value']:+.3f} "
-                f"(95 % interval {first['low']:+.3f} to {first['high']:+.3f})")  # fmt: skip
+    for one in (*of_run, *of_model):
+        is_ours = one["arm"] in ("corrected", "candidate") and is_proven(one, better=False)
+        if is_ours and abs(one["value"]) > NEGLIGIBLE * values.get((one["metric"], one["versus"]), 0.0):
+            return (f"it is worse than {one['versus']} in {one['metric']}: {one['value']:+.4f} "
+                    f"(95 % interval {one['low']:+.4f} to {one['high']:+.4f})")  # fmt: skip
     return ""
 
 

@@ -8,9 +8,9 @@ A task without its labels raises TaskSkipped with the reason. To add a task, wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scoring.encoders import Encoder
 from training.bench import IGNORED, Bench, Dense
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TOP = (1, 5, 10)
 DIRECTIONS = ("text_to_image", "image_to_text")
+Row = dict[str, Any]
 FEWEST_LABELLED = 10  # photos, on either side; fewer measure nothing
 
 
@@ -62,16 +63,31 @@ def _measured(metric: str, found: list[Rank], k: int) -> Measured:
                     [one.cluster for one in found], statistics)  # fmt: skip
 
 
-def ranks(encoder: Encoder, items: Sequence[dict[str, str]], photos: Pixels) -> dict[str, list[Rank]]:
-    """Ranks of all queries in both directions, language by language (docs/decisions/0003)."""
+@dataclass(frozen=True)
+class Match:
+    """All photos and all different captions of one language. similarity: (photos, captions) cosines; right: the same
+    shape, whether the caption is right for the photo. row, column: places of photos (image_id) and captions in them."""
+
+    items: list[Row]
+    row: dict[str, int]
+    column: dict[str, int]
+    similarity: np.ndarray
+    right: np.ndarray
+
+
+def matches(encoder: Encoder, items: Sequence[Row], photos: Pixels) -> Iterator[Match]:
+    """Language by language (docs/decisions/0003), so that no caption competes with its own translation."""
+    import numpy as np
+
     image_ids = sorted({item["image_id"] for item in items})
     vectors = dict(zip(image_ids, image_vectors(encoder, photos, image_ids), strict=True))
-    found: dict[str, list[Rank]] = {direction: [] for direction in DIRECTIONS}
     for language in sorted({item["language"] for item in items}):
         part = [item for item in items if item["language"] == language]
-        for direction, more in _ranks_of_language(encoder, part, vectors).items():
-            found[direction] += more
-    return found
+        captions = sorted({item["caption"] for item in part})
+        row = {image_id: n for n, image_id in enumerate(sorted({item["image_id"] for item in part}))}
+        column = {caption: n for n, caption in enumerate(captions)}
+        similarity = np.stack([vectors[image_id] for image_id in row]) @ encoder.encode_texts(captions).T
+        yield Match(part, row, column, similarity, right_answers(part, row, column))
 
 
 def image_vectors(encoder: Encoder, photos: Pixels, image_ids: Sequence[str]) -> np.ndarray:
@@ -86,29 +102,23 @@ def image_vectors(encoder: Encoder, photos: Pixels, image_ids: Sequence[str]) ->
     return np.concatenate(parts)
 
 
-def _ranks_of_language(
-    encoder: Encoder, items: Sequence[dict[str, str]], vectors: dict[str, np.ndarray]
-) -> dict[str, list[Rank]]:
-    import numpy as np
-
-    captions = sorted({item["caption"] for item in items})
-    photos = sorted({item["image_id"] for item in items})
-    row = {image_id: number for number, image_id in enumerate(photos)}
-    column = {caption: number for number, caption in enumerate(captions)}
-    similarity = np.stack([vectors[image_id] for image_id in photos]) @ encoder.encode_texts(captions).T
-    right = right_answers(items, row, column)
-    by_photo = first_right(similarity, right)
-    by_caption = first_right(similarity.T, right.T)
-    cluster = {item["image_id"]: item["group_id"] for item in items}
-    language = items[0]["language"]
-    return {
-        "text_to_image": [
-            Rank(item["item_id"], item["group_id"], int(by_caption[column[item["caption"]]])) for item in items
-        ],
-        "image_to_text": [
-            Rank(f"{image_id}-{language}", cluster[image_id], int(by_photo[row[image_id]])) for image_id in photos
-        ],
-    }  # fmt: skip
+def ranks(encoder: Encoder, items: Sequence[Row], photos: Pixels) -> dict[str, list[Rank]]:
+    """Ranks of all queries in both directions."""
+    found: dict[str, list[Rank]] = {direction: [] for direction in DIRECTIONS}
+    for match in matches(encoder, items, photos):
+        by_photo = first_right(match.similarity, match.right)
+        by_caption = first_right(match.similarity.T, match.right.T)
+        cluster = {item["image_id"]: item["group_id"] for item in match.items}
+        language = match.items[0]["language"]
+        found["text_to_image"] += [
+            Rank(item["item_id"], item["group_id"], int(by_caption[match.column[item["caption"]]]))
+            for item in match.items
+        ]
+        found["image_to_text"] += [
+            Rank(f"{image_id}-{language}", cluster[image_id], int(by_photo[place]))
+            for image_id, place in match.row.items()
+        ]
+    return found
 
 
 def right_answers(items: Sequence[dict[str, str]], row: dict[str, int], column: dict[str, int]) -> np.ndarray:
@@ -126,7 +136,7 @@ def right_answers(items: Sequence[dict[str, str]], row: dict[str, int], column: 
     return right
 
 
-def _keys(item: dict[str, str]) -> list[tuple[str, str]]:
+def _keys(item: Row) -> list[tuple[str, str]]:
     return [("caption", item["caption"])] + ([("facts", item["facts"])] if item["facts"] else [])
 
 

@@ -132,6 +132,10 @@ def test_without_a_proven_gain_only_by_force(made: Made) -> None:
 
 
 GAIN = effect(0.01, 0.2)
+VALUES = {
+    (metric, arm): 0.5 for arm in ("original", "base")
+    for metric in ("recall_at_1_text_to_image", "recall_at_1_image_to_text", "rmse")
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -144,18 +148,25 @@ GAIN = effect(0.01, 0.2)
         ([GAIN, effect(-0.2, -0.1, metric="recall_at_1_image_to_text")], [], "worse than original"),
         ([GAIN, effect(-0.2, -0.1, versus="base")], [], "worse than base"),
         (
-            [GAIN, effect(0.001, 0.01, metric="rmse", higher_is_better=False)],
+            [GAIN, effect(0.001, 0.02, metric="rmse", higher_is_better=False)],
             [],
             "worse than original in rmse",
         ),
         ([GAIN, effect(-0.01, -0.001, metric="rmse", higher_is_better=False)], [], ""),
+        (
+            [GAIN, effect(0.001, 0.008, metric="rmse", higher_is_better=False)],
+            [],
+            "",
+        ),  # 0.0045 of 0.5: negligible
+        ([GAIN, effect(-0.008, -0.001, versus="base")], [], ""),
+        ([GAIN, effect(-0.008, -0.004, versus="base")], [], "worse than base"),
         ([GAIN, effect(-0.2, -0.1, arm="original", versus="base")], [], ""),  # the control's loss is not ours
         ([GAIN], [effect(-0.2, -0.1, arm="candidate", versus="base")], "worse than base"),
         ([GAIN], [effect(-0.2, 0.1, arm="candidate", versus="base")], ""),
     ],
 )
 def test_the_gate(of_run: list[dict[str, Any]], of_model: list[dict[str, Any]], doubt: str) -> None:
-    found = gate(of_run, of_model)
+    found = gate(of_run, of_model, VALUES)
     assert doubt in found and bool(found) is bool(doubt)
 
 

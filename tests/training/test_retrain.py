@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,7 +28,7 @@ from tests.training.conftest import Made, add_correction
 from training import retrain as room
 from training import runs
 from training.arms import ARMS, captions_of, require_arms
-from training.blend import choose_candidate, choose_share, interpolate, soup
+from training.blend import choose_candidate, choose_share, interpolate, soup, surprise
 from training.model_files import check_model, read_meta
 from training.retrain import retrain
 
@@ -271,27 +272,32 @@ def test_the_share_is_chosen_on_validation_photos(
 ) -> None:
     encoder = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
     base = {"w": torch.tensor(0.0)}
-    monkeypatch.setattr(
-        "training.blend.val_score", lambda encoder, weights, items, photos: score(weights["w"])
-    )
 
-    def score(
-        w: torch.Tensor,
-    ) -> float:  # best at 0.5 for one seed and at 1.5 (three quarters of 2) for the other
-        return 1 - abs(float(w) - 0.5) if float(w) <= 1 else 1 - abs(float(w) - 1.5)
+    def loss(w: torch.Tensor) -> float:  # best at 0.5 for one seed, at 0.5 and 1.5 for the other
+        return abs(float(w) - 0.5) if float(w) <= 1 else abs(float(w) - 1.5)
 
+    given = lambda encoder, weights, items, photos: loss(weights["w"])  # noqa: E731
+    monkeypatch.setattr("training.blend.val_loss", given)
     items = [{"image_id": f"{number}"} for number in range(20)]
     loads = [lambda: {"w": torch.tensor(1.0)}, lambda: {"w": torch.tensor(2.0)}]
     choice = choose_share(encoder, base, loads, items, None)  # type: ignore[arg-type]
-    # shares 0, 1/4, 1/2, 3/4, 1: seed one .5 .75 1 .75 .5; seed two .5 1 .5 1 .5
-    assert choice.scores == {0.0: 0.5, 0.25: 0.875, 0.5: 0.75, 0.75: 0.875, 1.0: 0.5}
+    # shares 0, 1/4, 1/2, 3/4, 1: seed one .5 .25 0 .25 .5; seed two .5 0 .5 0 .5
+    assert choice.losses == {0.0: 0.5, 0.25: 0.125, 0.5: 0.25, 0.75: 0.125, 1.0: 0.5}
     assert choice.share == 0.75  # the larger of two that are equal
     few = choose_share(encoder, base, loads, items[:19], None)  # type: ignore[arg-type]
-    assert few.share == 0.5 and few.scores == {} and "19 validation photos" in few.chosen_on
+    assert few.share == 0.5 and few.losses == {} and "19 validation photos" in few.chosen_on
     weights, chosen = choose_candidate(encoder, loads, items, None)  # type: ignore[arg-type]
     assert (weights["w"], chosen) == (1.5, "soup")
     weights, chosen = choose_candidate(encoder, [loads[0], lambda: {"w": torch.tensor(0.4)}], items, None)  # type: ignore[arg-type]
     assert (float(weights["w"]), chosen) == (pytest.approx(0.4), "seed 1")
+
+
+def test_surprise_by_hand() -> None:
+    """Shares of the softmax: one quarter; one quarter and two together; nearly all."""
+    logits = np.log([[1.0, 1.0, 2.0], [1.0, 1.0, 2.0]])
+    right = np.array([[True, False, False], [True, False, True]])
+    assert surprise(logits, right) == pytest.approx([np.log(4), np.log(4 / 3)])
+    assert surprise(np.array([[50.0, 0.0]]), np.array([[True, False]])) == pytest.approx([0.0], abs=1e-9)
 
 
 def test_the_lock_dies_with_its_process(small_site: Small, tmp_path: Path) -> None:
