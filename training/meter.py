@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from data.jobs import Progress
 
-DECODED = 1.0  # a photo read and decoded, beside a photo trained on
+DECODED = 0.2  # a photo read and decoded, beside a photo trained on
 MEASURED = 1.0  # a photo in the measuring of one model, all tasks together
 
 
