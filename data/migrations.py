@@ -79,6 +79,19 @@ MIGRATIONS: list[str] = [
         occurred_at TIMESTAMP NOT NULL, actor VARCHAR NOT NULL, what VARCHAR NOT NULL, detail JSON NOT NULL);
     CREATE TABLE state (key VARCHAR PRIMARY KEY, value JSON NOT NULL);
     """,
+    # Signals as a typed map, so that one signal of all pairs is read without parsing JSON; the order of the queue; what
+    # a risk was fitted from; who an audit pair is meant for, and whether it came mixed into the queue.
+    """
+    ALTER TABLE scores ALTER COLUMN signals TYPE MAP(VARCHAR, DOUBLE) USING CAST(signals AS MAP(VARCHAR, DOUBLE));
+    ALTER TABLE scores ADD COLUMN priority DOUBLE;
+    UPDATE scores SET priority = risk;
+    ALTER TABLE audits ADD COLUMN assigned_to VARCHAR;
+    ALTER TABLE audits ADD COLUMN kind VARCHAR DEFAULT 'drawn';
+    CREATE TABLE risk_fits (
+        fit_id VARCHAR PRIMARY KEY, encoder VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, kind VARCHAR NOT NULL,
+        labels INTEGER NOT NULL, auroc DOUBLE, auroc_label_free DOUBLE, model JSON NOT NULL, curve JSON NOT NULL,
+        fitted_at TIMESTAMP NOT NULL);
+    """,
 ]
 
 

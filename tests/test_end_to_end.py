@@ -60,13 +60,19 @@ class Running:
     def children(self) -> list[psutil.Process]:
         """The supervisor's living descendants."""
         found = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in found if _command(child) is not None]
 
     def service(self, name: str) -> psutil.Process | None:
         """The process of one service: web, worker or label_studio_server. None while it is being started again."""
-        return next(
-            (child for child in self.children() if name in " ".join(child.cmdline()).split()[2:5]), None
-        )
+        return next((child for child in self.children() if name in (_command(child) or [])[2:5]), None)
+
+
+def _command(process: psutil.Process) -> list[str] | None:
+    """Its words, or None when it has ended, perhaps while it was being looked at."""
+    try:
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 @pytest.fixture(scope="module")
