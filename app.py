@@ -77,6 +77,7 @@ def app(site: Site) -> st.App:
             Route("/healthz", healthz),
             Route("/queue", first_page),
             Route("/photos/{image_id}.jpg", functools.partial(photo, site)),
+            Route("/photos/heat/{key}.jpg", functools.partial(heat_map, site)),
         ],
         middleware=[Middleware(Gate, hosts=allowed_hosts(site))],
         on_script_error=show_failure,
@@ -201,15 +202,30 @@ async def first_page(request: Request) -> Response:
 
 def photo(site: Site, request: Request) -> Response:
     """The served copy of a photo: 403 without a valid signature, 404 for a photo that is not there."""
+    from data.served import served_copy
+
+    image_id = request.path_params["image_id"]
+    return _signed_picture(site, request, image_id, lambda: served_copy(site, image_id))
+
+
+def heat_map(site: Site, request: Request) -> Response:
+    """A photo with a heat map over it, which a page has made a moment ago."""
+    from data.heat_maps import FOLDER, heat_file
+
+    key = request.path_params["key"]
+    return _signed_picture(site, request, f"{FOLDER}/{key}", lambda: heat_file(site, key))
+
+
+def _signed_picture(site: Site, request: Request, name: str, file: Callable[[], Path]) -> Response:
     from starlette.responses import FileResponse, PlainTextResponse
 
-    from data.served import is_valid, served_copy
+    from data.served import is_valid
 
-    image_id, query = request.path_params["image_id"], request.query_params
-    if not is_valid(site, image_id, query.get("e", ""), query.get("s", "")):
+    query = request.query_params
+    if not is_valid(site, name, query.get("e", ""), query.get("s", "")):
         return PlainTextResponse("this address has expired or is not signed", status_code=403)
     try:
-        path = served_copy(site, image_id)
+        path = file()
     except (GenbaError, OSError) as error:
         return PlainTextResponse(str(error), status_code=404)
     return FileResponse(path, media_type="image/jpeg", headers=PHOTO_HEADERS)
@@ -248,13 +264,14 @@ def main() -> None:
 
 def _pages() -> dict[str, Any]:
     from annotate.pages import correct, queue
-    from dashboards.pages import jobs, overview, runs
+    from dashboards.pages import finder, jobs, overview, runs
 
     _ = translator(st.session_state["language"])
     shown = (
         ("queue", queue.page, _("Queue"), "format_list_numbered"),
         ("correct", correct.page, _("Correct"), "edit_note"),
         ("overview", overview.page, _("Overview"), "monitoring"),
+        ("finder", finder.page, _("Finder"), "manage_search"),
         ("runs", runs.page, _("Retrainings"), "model_training"),
         ("jobs", jobs.page, _("Jobs"), "checklist"),
     )
@@ -279,7 +296,7 @@ def _sidebar(site: Site, pages: dict[str, Any]) -> None:
         st.badge(_("Demo: rendered photos"), icon=":material/science:", color="orange")
     for group, names in (
         (_("Field staff"), ("queue", "correct")),
-        (_("Managers"), ("overview", "runs", "jobs")),
+        (_("Managers"), ("overview", "finder", "runs", "jobs")),
     ):
         with st.container(gap="xxsmall"):
             note(group)

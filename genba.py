@@ -135,15 +135,30 @@ def score(site: str, device: str, engine: str) -> Outcome:
 @click.option(
     "--words", "words_language", type=click.Choice(["ja", "en"]), default=None, help="Reasons in it."
 )
+@click.option("--where", multiple=True, help="Only this slice, e.g. --where line=A; repeatable.")
+@click.option("--why", is_flag=True, help="Also which words pull each caption down; loads the encoder.")
 def queue(
-    site: str, top: int, output: str | None, language: str | None, words_language: str | None
+    site: str,
+    top: int,
+    output: str | None,
+    language: str | None,
+    words_language: str | None,
+    where: tuple[str, ...],
+    why: bool,
 ) -> Outcome:
-    """The captions that most need a person, worst first, with the reasons and every signal."""
+    """The captions that most need a person, worst first, the reasons, what others say, and every signal."""
+    from annotate import slices
     from annotate.queue import in_words, write
     from annotate.queue import top as run
+    from scoring.encoders import load_for_site
+    from scoring.explain import explain
 
     opened = Site.open(site)
-    rows = in_words(run(opened, top, language=language), words_language or opened.language)
+    found = run(opened, top, language=language, extra=slices.where(opened, where))
+    rows = in_words(found, words_language or opened.language)
+    encoder = load_for_site(opened, opened.queue_encoder()) if why and rows else None
+    told = explain(opened, [row["pair_id"] for row in rows], encoder)
+    rows = [{**row, **told[row["pair_id"]].fields()} for row in rows]
     if not rows:
         raise GenbaError(
             "The queue is empty: nothing is scored yet, or all is done.", next=f"genba score {site}"
@@ -180,7 +195,9 @@ def pull(site: str, full: bool) -> Outcome:
     """Bring back what was annotated, edited or deleted in Label Studio."""
     from annotate.sync import pull as run
 
-    result = dataclasses.asdict(run(Site.open(site), full=full))
+    opened = Site.open(site)
+    result = dataclasses.asdict(run(opened, full=full))
+    _learn(opened)
     return result, counted(result)
 
 
@@ -190,8 +207,22 @@ def sync(site: str) -> Outcome:
     """Send waiting corrections, then pull."""
     from annotate.sync import sync as run
 
-    result = dataclasses.asdict(run(Site.open(site)))
+    opened = Site.open(site)
+    result = dataclasses.asdict(run(opened))
+    _learn(opened)
     return result, counted(result)
+
+
+def _learn(site: Site) -> None:
+    """The risk learns from what was pulled, where there are scores."""
+    from scoring import refit
+    from scoring.encoders import source_for_site
+
+    encoder = site.queue_encoder()
+    with site.connect() as db:
+        is_due = refit.is_due(db, encoder)
+    if is_due:
+        refit.refit(site, source_for_site(site, encoder))
 
 
 @verb(cli)
@@ -199,25 +230,59 @@ def sync(site: str) -> Outcome:
 @click.argument("action", type=click.Choice(["draw", "estimate"]))
 @click.argument("n", required=False, type=click.IntRange(min=1))
 @click.option("--seed", default=None, type=int, help="Draw the same pairs again on a copy of the site.")
-def audit(site: str, action: str, n: int | None, seed: int | None) -> Outcome:
+@click.option("--by", default=None, help="An extra column, e.g. line: each of its values is drawn from.")
+@click.option("--to", "people", multiple=True, help="Who is to judge them; repeatable; default: anybody.")
+def audit(
+    site: str, action: str, n: int | None, seed: int | None, by: str | None, people: tuple[str, ...]
+) -> Outcome:
     """How many bad captions are left: `draw N` pairs blind at random, have them judged, `estimate`."""
     from annotate import audit as room
+    from annotate.stopping import next_hundred, sentences
 
     opened = Site.open(site)
     if action == "draw":
         if n is None:
             raise click.UsageError("draw needs a number: genba audit SITE draw 100")
-        drawn = room.draw(opened, n, seed)
+        drawn = room.draw(opened, n, seed, by=by, assigned_to=people)
         return {"drawn": drawn}, f"drawn {drawn}; they come up in the form between the others"
     found = room.estimate(opened)
     if found is None:
         raise GenbaError("No audited pair has a verdict yet.", next=f"genba audit {site} draw 100")
-    return dataclasses.asdict(found), (
-        f"{found.bad} of {found.judged} audited captions were wrong: {found.rate:.1%} "
-        f"(95 % interval {found.low:.1%} to {found.high:.1%}). "
-        f"Of {found.unjudged} unjudged captions about {found.bad_left:.0f} are wrong "
-        f"({found.bad_left_low:.0f} to {found.bad_left_high:.0f})."
-    )
+    ahead = next_hundred(opened, found, opened.settings.cost.bad_caption_jpy or None)
+    return {**dataclasses.asdict(found), "next_hundred": dataclasses.asdict(ahead)}, "\n".join([
+        f"{found.bad} of {found.judged} audited captions were wrong.",
+        f"Before anybody corrected: {found.before:.0f} of {found.captions} captions wrong "
+        f"(95 % interval {found.before_low:.0f} to {found.before_high:.0f}).",
+        f"Now: of {found.unjudged} unjudged captions about {found.bad_left:.0f} are wrong "
+        f"({found.bad_left_low:.0f} to {found.bad_left_high:.0f}), {found.rate:.1%} "
+        f"({found.low:.1%} to {found.high:.1%}).",
+        *sentences(ahead, opened.language),
+    ])  # fmt: skip
+
+
+@verb(cli)
+@SITE
+def risk(site: str) -> Outcome:
+    """What the risk has learned from people's answers so far, and whether it can be believed."""
+    from scoring.refit import fits
+
+    opened = Site.open(site)
+    made = fits(opened, opened.queue_encoder())
+    if not made:
+        raise GenbaError("The risk has learned nothing yet: it needs 30 answers, 8 of each verdict. Until then it is "
+                         "the label-free one.", next=f"genba audit {site} draw 100")  # fmt: skip
+    fit, at = made[0]
+    lines = [
+        f"{'learned' if fit.kind == 'learned' else 'label-free, calibrated'} from {fit.answers} answers, "
+        f"{fit.audited} of them from the audit, {at:%Y-%m-%d %H:%M} UTC",
+        f"AUROC {fit.auroc:.3f} (cross-validated), label-free {fit.auroc_label_free:.3f}",
+        "predicted   seen  95 % interval   answers",
+        *(
+            f"{one.predicted:9.2f}  {one.seen:5.2f}  {one.low:.2f} to {one.high:.2f}  {one.answers:8d}"
+            for one in fit.curve
+        ),
+    ]
+    return {**fit.as_json(), "fitted_at": f"{at:%Y-%m-%dT%H:%M:%S}"}, "\n".join(lines)
 
 
 @verb(cli)

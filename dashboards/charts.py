@@ -1,4 +1,4 @@
-"""Charts, one look: the only file that imports altair. Frozen records in, chart out; no query, no page.
+"""Charts, one look. Frozen records in, chart out; no query, no page. Those of the page Finder: finder_charts.py.
 
 Colours are Okabe and Ito's, which colour-blind people can tell apart, and colour is never alone: shape, dash or
 place says the same. Every interval is drawn, every axis has its unit, and hover gives the numbers.
@@ -257,9 +257,13 @@ def by_day_chart(days: dict[date, Counted], language: str) -> Chart:
     return look(chart.properties(height=PANEL_HEIGHT))
 
 
-def risk_chart(rows: pandas.DataFrame, language: str) -> Chart:
-    """How many captions lie in each step of risk: judged ones and those that wait. rows: figures.risk_distribution."""
+def risk_chart(rows: pandas.DataFrame, language: str, line: float | None = None) -> Chart:
+    """How many captions lie in each step of risk: judged ones and those that wait. rows: figures.risk_distribution.
+
+    line: the risk from which on a look pays, in [0, 1].
+    """
     import altair as alt
+    import pandas
 
     _ = translator(language)
     judged, waiting = _("judged"), _("not judged yet")
@@ -275,7 +279,19 @@ def risk_chart(rows: pandas.DataFrame, language: str) -> Chart:
         tooltip=[alt.Tooltip("range:N", title=_("Risk")), alt.Tooltip("which:N", title=_("State")),
                  alt.Tooltip("captions:Q", title=_("Captions"))],
     )  # fmt: skip
-    return look(chart.properties(height=PANEL_HEIGHT))
+    if line is None:
+        return look(chart.properties(height=PANEL_HEIGHT))
+    text = _("a look pays from {line} on").format(line=f"{line:.2g}")
+    marked = alt.Chart(pandas.DataFrame({"line": [line], "text": [text]}))
+    is_right = line > 0.5
+    rule = marked.mark_rule(color=VERMILLION, strokeWidth=2.5, strokeDash=[6, 4]).encode(
+        x="line:Q", tooltip=alt.Tooltip("text:N", title=_("Line by cost"))
+    )
+    label = marked.mark_text(
+        color=INK, fontSize=12, fontWeight=600, baseline="bottom", align="right" if is_right else "left",
+        dx=-6 if is_right else 6,
+    ).encode(x="line:Q", y=alt.value(-3), text="text:N")  # fmt: skip
+    return look(alt.layer(chart, rule, label).properties(height=PANEL_HEIGHT))
 
 
 def alternative_text(effects: Sequence[Effect], language: str) -> str:

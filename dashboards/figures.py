@@ -199,7 +199,7 @@ JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
 WHERE c.verdict IN ('ok', 'fix')
 """
 AUDIT_SQL = """
-SELECT count(DISTINCT a.stratum) AS strata, count(DISTINCT a.pair_id) AS drawn,
+SELECT count(DISTINCT a.pair_id) AS drawn,
        count(DISTINCT CASE WHEN c.simulated AND c.verdict IN ('ok', 'fix') THEN a.pair_id END) AS simulated_judged
 FROM audits a
 LEFT JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
@@ -212,9 +212,6 @@ def remaining(site: Site) -> Remaining | Missing:
         drawn = db.rows(AUDIT_SQL)[0]
     if not drawn["drawn"]:
         return Missing("a blind audit", "genba audit SITE draw 100")
-    if drawn["strata"] > 1:
-        # One rate with a binomial interval speaks only of a simple random draw.
-        return Missing("an audit drawn at random from the whole", "genba audit SITE draw 100")
     found = audit.estimate(site)
     if found is None:
         return Missing("verdicts on the drawn audit captions", "genba audit SITE estimate")

@@ -50,12 +50,17 @@ def photo_address(site: Site, image_id: str, at: float | None = None) -> str:
 
     The expiry is rounded up to a whole period, so that the same photo keeps one address for a while and caches work.
     """
+    return signed(site, image_id, f"/photos/{image_id}.jpg", at)
+
+
+def signed(site: Site, name: str, path: str, at: float | None = None) -> str:
+    """`path` with the expiry and the signature of `name`; see photo_address."""
     expires = (int((at or time.time()) // VALID_SECONDS) + 2) * VALID_SECONDS
-    return f"/photos/{image_id}.jpg?e={expires}&s={_signature(site, image_id, expires)}"
+    return f"{path}?e={expires}&s={_signature(site, name, expires)}"
 
 
-def is_valid(site: Site, image_id: str, expires: str, signature: str, at: float | None = None) -> bool:
-    """Whether a photo's address was signed by this site and has not expired."""
+def is_valid(site: Site, name: str, expires: str, signature: str, at: float | None = None) -> bool:
+    """Whether the address of a photo (its id) or of what is `signed` belongs to this site and has not expired."""
     if (
         not expires.isascii()
         or not expires.isdigit()
@@ -63,9 +68,9 @@ def is_valid(site: Site, image_id: str, expires: str, signature: str, at: float 
         or int(expires) < (at or time.time())
     ):
         return False
-    return hmac.compare_digest(_signature(site, image_id, int(expires)).encode(), signature.encode())
+    return hmac.compare_digest(_signature(site, name, int(expires)).encode(), signature.encode())
 
 
-def _signature(site: Site, image_id: str, expires: int) -> str:
+def _signature(site: Site, name: str, expires: int) -> str:
     key = bytes.fromhex(site.secret("photos"))
-    return hmac.new(key, f"{image_id}:{expires}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(key, f"{name}:{expires}".encode(), hashlib.sha256).hexdigest()[:32]

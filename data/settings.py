@@ -30,6 +30,10 @@ class SiteSection(Section):
     )
     template: str = Field(description="a shipped pack or a YAML file: see `genba templates`")
     encoder: str = Field(description="the base encoder: see `genba encoders`")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        description="of the encoder; bf16 is faster on a GPU, scores differ slightly; a change embeds all anew",
+    )
     demo: bool = Field(default=False, description="true only for the site that `genba demo` makes")
 
 
@@ -70,6 +74,9 @@ class LabelStudioSection(Section):
 class CostSection(Section):
     wage_jpy_per_hour: float = Field(default=2500.0, ge=0, description="a default until you confirm it")
     compute_jpy_per_hour: float = Field(default=100.0, ge=0, description="a default until you confirm it")
+    bad_caption_jpy: float = Field(
+        default=0.0, ge=0, description="what a bad caption costs that stays; 0 = nobody has said"
+    )
 
 
 class RetrainSection(Section):

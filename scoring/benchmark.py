@@ -1,11 +1,13 @@
 """How well are bad captions found, on real photos, with known truth? `make bench`, or
 
     python -m scoring.benchmark                                   # all sets; writes docs/benchmarks/finder.*
+    python -m scoring.benchmark --sets mscoco:DIR --encoder ViT-B-32/openai       # LEMoN's table, on a real checkpoint
     python -m scoring.benchmark plant inspection OUT --seed 0     # captions with planted errors, to try the product on
 
-30 % wrong captions of four kinds are planted by a seeded draw. Each kind is measured against the captions left alone:
-AUROC, and the precision among the 100 ranked worst. The risk stands beside plain cosine and neg_clip_loss, from the
-same code that ranks a site. Real photos and an encoder for them lie in ../shared, which is no part of the project.
+Wrong captions of four kinds are planted by a seeded draw (the demo site has its own). Each kind is measured against the
+captions left alone. The risk stands beside plain cosine, negCLIPLoss and LEMoN, from the same code that ranks a site;
+then it learns from reviews of one half of the photos, half of them a blind audit, half from the top of the queue, and
+is measured on the other half. Real photos and an encoder for them lie in ../shared, which is no part of the project.
 """
 
 from __future__ import annotations
@@ -16,8 +18,7 @@ import os
 import platform
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,36 +28,47 @@ import numpy as np
 from data.errors import GenbaError
 from scoring.benchmark_sets import (
     ENCODER,
-    SETS,
+    FORMS,
     BenchmarkSet,
     PlantedPair,
     make_site,
+    open_set,
     planted_pairs,
     shared_folder,
 )
-from scoring.measures import auroc, precision_at
-from scoring.planting import KINDS
+from scoring.benchmark_tables import OVERALL, markdown
+from scoring.learned import Answers, columns, fit_risk, probability
+from scoring.measures import auroc, average_precision, precision_at
+from scoring.priority import priority
+from scoring.risk import badness
 from scoring.vectors import Vectors
 
 if TYPE_CHECKING:
-    from data.records import Score
-    from data.site import Site
     from data.templates import Template
     from scoring.encoders import Encoder
+    from scoring.pairs import Floats
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+DEFAULT_SETS = ("flickr8k", "inspection", "demo")
 SEEDS = (0, 1, 2)
-SHARE = 0.3
-TOP = 100
-OVERALL = "all"
-RANKINGS = ("cosine", "neg_clip_loss", "risk")
-RATE_PHOTOS = 192
+SHARES = (0.4, 0.1)
+TOP_SHARE = 0.05
+FIRST = 100  # of the queue: how many different errors stand there
+
+SIGNALS_SHOWN = ("cosine", "neg_clip_loss", "lemon", "other_captions", "site_fit")
+REVIEWS = (100, 200, 500)
+RANKINGS = (*SIGNALS_SHOWN, "risk", *(f"after {n}" for n in REVIEWS))
+MOST_REVIEWED = (
+    0.35  # of the pairs, else the figure is left out: only half of the photos are there to be reviewed
+)
 
 Row = dict[str, Any]
 
 
-def measure(one: BenchmarkSet, encoder_id: str, seeds: Sequence[int], say: Any) -> tuple[Row, Row]:
-    """(rows of figures with counts, rates) of one set: photos are embedded once, every seed plants anew."""
+def measure(
+    one: BenchmarkSet, encoder_id: str, seeds: Sequence[int], say: Callable[[str], None]
+) -> list[Row]:
+    """One row of results for each share of wrong captions: photos are embedded once, every seed plants anew."""
     from scoring.embed import image_vectors
     from scoring.encoders import load_for_site
     from scoring.score import captioned_pairs
@@ -67,148 +79,168 @@ def measure(one: BenchmarkSet, encoder_id: str, seeds: Sequence[int], say: Any) 
         template = site.template() if one.template else None
         ids = sorted({pair.image_id for pair in pairs})
         say(f"{one.name}: {len(pairs)} pairs, {len(ids)} photos")
-        rates = measure_rates(site, encoder, one.pairs)
-        started = time.monotonic()
         images = Vectors(ids, image_vectors(site, encoder, ids))
-        rates["photos_end_to_end"] = round(len(ids) / (time.monotonic() - started), 1)
     captions = Vectors([], np.zeros((0, encoder.dim), dtype=np.float32))
-    by_seed, planted = [], 0
-    for seed in seeds:
-        wrong = planted_pairs(pairs, one, SHARE, seed)
-        captions = with_captions(captions, encoder, wrong)
-        by_seed.append(list(figures(wrong, ranked(wrong, images, captions, encoder, template))))
-        planted += sum(bool(row.kind) for row in wrong)
-        say(f"{one.name}: seed {seed} done")
-    return {"pairs": len(pairs), "photos": len(ids), "planted": round(planted / len(seeds)),
-            "figures": mean_figures(by_seed)}, rates  # fmt: skip
+    rows = []
+    for share in (one.share,) if one.share is not None else SHARES:
+        by_seed, planted = [], 0
+        for seed in seeds if one.kind_of is None else seeds[:1]:
+            wrong = planted_pairs(pairs, one, share, seed)
+            captions = with_captions(captions, encoder, wrong)
+            by_seed.append(list(figures(wrong, images, captions, encoder, template, one.kinds, seed)))
+            planted += sum(bool(row.kind) for row in wrong)
+            say(f"{one.name}: {share:.0%}, seed {seed} done")
+        rows.append({
+            "set": one.name, "share": round(share, 3), "pairs": len(pairs), "photos": len(ids),
+            "planted": round(planted / len(by_seed)), "kinds": list(one.kinds), "seeds": len(by_seed),
+            "encoder": Path(encoder_id).name, "figures": mean_figures(by_seed),
+        })  # fmt: skip
+    return rows
 
 
 def with_captions(known: Vectors, encoder: Encoder, rows: Sequence[PlantedPair]) -> Vectors:
     """The vectors of all captions, those that are not known computed."""
-    new = {row.pair.caption_id: row.pair.caption for row in rows if row.pair.caption_id not in known.place}
-    return known.joined(Vectors(list(new), encoder.encode_texts(list(new.values()))))
+    captions = {row.pair.caption_id: row.pair.caption for row in rows}
+    new = [one for one, row in zip(captions, known.rows(list(captions)), strict=True) if row < 0]
+    return known.joined(Vectors(new, encoder.encode_texts([captions[one] for one in new])))
 
 
-def ranked(
+def figures(
     rows: Sequence[PlantedPair],
     images: Vectors,
     captions: Vectors,
     encoder: Encoder,
     template: Template | None,
-) -> dict[str, np.ndarray]:
-    """Ranking -> (N,) badness, by the product's own code."""
-    from scoring.ranking import rank
+    kinds: Sequence[str],
+    seed: int,
+) -> Iterator[Row]:
+    """One row for each kind and ranking: each kind against the captions left alone, and all kinds together."""
+    signals, group_of, caption_of, features, prior = _looked_at(rows, images, captions, encoder, template)
+    of_kind = np.array([row.kind for row in rows])
+    everywhere = np.ones(len(rows), dtype=bool)
+    rankings = {name: (badness(name, signals[name]), everywhere) for name in SIGNALS_SHOWN}
+    rankings["risk"] = (prior, everywhere)
+    for n in REVIEWS:
+        if n <= MOST_REVIEWED * len(rows):
+            rankings[f"after {n}"] = _after_reviews(n, of_kind != "", features, prior, group_of, seed)
+    cosine = _known(rankings["cosine"][0])
+    for name, (values, left) in rankings.items():
+        known = _known(values)
+        for kind in (*kinds, OVERALL):
+            use = left & ((of_kind == "") | (of_kind == kind) if kind != OVERALL else True)
+            wrong = of_kind[use] != ""
+            if wrong.any() and not wrong.all():
+                top = max(1, round(TOP_SHARE * use.sum()))
+                precision = precision_at(top, known[use], wrong)
+                yield {
+                    "kind": kind, "ranking": name, "auroc": auroc(known[use], wrong),
+                    # On the same pairs: after reviews that is half of the photos.
+                    "auroc_cosine": auroc(cosine[use], wrong), "auroc_risk": auroc(prior[use], wrong),
+                    "average_precision": average_precision(known[use], wrong), "precision": precision,
+                    "recall": precision * top / wrong.sum(),
+                }  # fmt: skip
+    copies = group_of * (int(caption_of.max()) + 1) + caption_of
+    for name, order in (
+        ("plain", prior),
+        ("photos apart", priority(prior, group_of)),
+        ("copies apart", priority(prior, copies)),
+    ):
+        first = np.argsort(-order, kind="stable")[:FIRST]
+        different = len({(group_of[i], caption_of[i]) for i in first if of_kind[i]})
+        photos = len({group_of[i] for i in first if of_kind[i]})
+        yield {"kind": OVERALL, "ranking": name, "different_errors": different, "photos_with_error": photos}
 
-    scores: list[Score] = rank([row.pair for row in rows], images, captions, encoder.source, template)
-    found = {name: -np.array([one.signals[name] for one in scores]) for name in ("cosine", "neg_clip_loss")}
-    return {**found, "risk": np.array([one.risk for one in scores])}
+
+def _known(values: Floats) -> Floats:
+    """What is not known stands in the middle."""
+    return np.where(np.isnan(values), np.nanmedian(values) if np.isfinite(values).any() else 0, values)
 
 
-def figures(
-    rows: Sequence[PlantedPair], badness: dict[str, np.ndarray]
-) -> Iterator[tuple[str, str, float, float]]:
-    """(kind, ranking, AUROC, precision at TOP): each kind against the captions left alone, and all kinds together."""
-    kinds = np.array([row.kind for row in rows])
-    for kind in (*KINDS, OVERALL):
-        use = (kinds == "") | (kinds == kind) if kind != OVERALL else np.ones(len(kinds), dtype=bool)
-        wrong = kinds[use] != ""
-        for name in RANKINGS:
-            yield kind, name, auroc(badness[name][use], wrong), precision_at(TOP, badness[name][use], wrong)
+def _looked_at(
+    rows: Sequence[PlantedPair],
+    images: Vectors,
+    captions: Vectors,
+    encoder: Encoder,
+    template: Template | None,
+) -> tuple[dict[str, Floats], Any, Any, dict[str, Floats], Floats]:
+    """Signals, groups, captions, features and label-free risk of all rows, by the product's own code."""
+    from scoring.ranking import captioned, codes, rank
+    from scoring.signals import SIGNALS
+
+    table = captioned([row.pair for row in rows])
+    place = {row.pair.pair_id: k for k, row in enumerate(rows)}
+    n = len(rows)
+    signals: dict[str, Floats] = {name: np.full(n, np.nan) for name in SIGNALS}
+    prior = np.zeros(n)
+    features: dict[str, Floats] = {}
+    for ranked in rank(table, images, captions, encoder.source, template, encoder.unknown_share):
+        at = np.array([place[one] for one in ranked.pair_ids.to_pylist()])
+        for name in SIGNALS:
+            signals[name][at] = ranked.signals[name]
+        prior[at] = ranked.risk.risk
+        for name, values in columns(ranked.risk.ranks, ranked.signals, ranked.risk.risk).items():
+            features.setdefault(name, np.zeros(n))[at] = values
+    return signals, codes(table["group_id"])[0], codes(table["caption_id"])[0], features, prior
 
 
-def mean_figures(by_seed: Sequence[Sequence[tuple[str, str, float, float]]]) -> list[Row]:
+def _after_reviews(
+    n: int, wrong: Any, features: dict[str, Floats], prior: Floats, group_of: Any, seed: int
+) -> tuple[Floats, Any]:
+    """Risk (N,) learned from n reviews of one half of the photos, and the other half (N,), on which it is measured.
+
+    What the queue leaves over of the half that was reviewed is what the risk took for right: no measure of it.
+    """
+    rng = np.random.default_rng(seed)
+    other = (rng.random(int(group_of.max()) + 1) < 0.5)[group_of]
+    asked = rng.permutation(np.flatnonzero(~other))
+    audited = asked[: n // 2]
+    rest = np.setdiff1d(asked, audited)
+    queue = rest[np.argsort(-prior[rest], kind="stable")][: n - n // 2]
+    rows = np.concatenate([audited, queue])
+    from_audit = np.arange(len(rows)) < len(audited)
+    inclusion = np.where(from_audit, len(audited) / len(asked), 1.0)
+    answers = Answers(wrong[rows], from_audit, inclusion, group_of[rows], len(asked))
+    fit = fit_risk({name: values[rows] for name, values in features.items()}, answers)
+    return (prior if fit is None else probability(fit, features)), other
+
+
+def mean_figures(by_seed: Sequence[Sequence[Row]]) -> list[Row]:
     """One row for each kind and ranking: the mean over seeds, and the spread of the AUROC."""
-    rows = []
-    for same in zip(*by_seed, strict=True):
-        aurocs = [one[2] for one in same]
-        rows.append({
-            "kind": same[0][0], "ranking": same[0][1], "auroc": round(float(np.mean(aurocs)), 4),
-            "auroc_sd": round(float(np.std(aurocs)), 4),
-            f"precision_at_{TOP}": round(float(np.mean([one[3] for one in same])), 3),
-        })  # fmt: skip
-    return rows
-
-
-def measure_rates(site: Site, encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> Row:
-    """Photos (or captions) a second of each step alone, one run each; the second batch on, so that nothing is cold."""
-    import torch
-
-    from scoring.embed import PHOTO_BATCH, decoded_batches, wanted
-
-    photos = wanted(site, encoder.source).photos[:RATE_PHOTOS]
-    started = time.monotonic()
-    count = sum(len(batch) for batch in decoded_batches(encoder, photos))
-    decode = count / (time.monotonic() - started)
-    batch = torch.randn(PHOTO_BATCH[encoder.device], 3, encoder.image_size, encoder.image_size)
-    captions = [caption for _, caption in pairs[:128]]
-    return {
-        "photos_decode": round(decode, 1),
-        "photos_encode": round(_rate(lambda: encoder.encode_images(batch), len(batch)), 1),
-        "captions_encode": round(_rate(lambda: encoder.encode_texts(captions), len(captions)), 1),
-    }
-
-
-def _rate(work: Any, items: int) -> float:
-    work()
-    started = time.monotonic()
-    for _ in range(3):
-        work()
-    return 3 * items / (time.monotonic() - started)
-
-
-def markdown(result: Row) -> str:
-    """The tables of finder.md."""
-    lines = [
-        "# How well bad captions are found",
-        "",
-        f"`make bench`, {result['date']}, {result['machine']}, encoder `{result['encoder']}`. "
-        f"{result['share']:.0%} wrong captions planted, mean of {len(result['seeds'])} seeds. AUROC: the chance that a "
-        f"wrong caption is ranked above a right one (0.5 = chance). P@{TOP}: the share of wrong ones among the {TOP} "
-        "ranked worst; kinds apart are a quarter as frequent as all together.",
-    ]
-    for name, one in result["sets"].items():
-        lines += [
-            "",
-            f"## {name}: {one['pairs']:,} pairs, {one['photos']:,} photos, {one['planted']} planted",
-            "",
-        ]
-        lines += ["| kind | " + " | ".join(f"{r} AUROC | {r} P@{TOP}" for r in RANKINGS) + " |"]
-        lines += ["|---|" + "---|" * 2 * len(RANKINGS)]
-        for kind in (*KINDS, OVERALL):
-            cells = [
-                f"{row['auroc']:.3f} | {row[f'precision_at_{TOP}']:.2f}"
-                for row in one["figures"]
-                if row["kind"] == kind
-            ]
-            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "## Rates, items a second",
-        "",
-        "| set | decode | encode photos | end to end | encode captions |",
-    ]
-    lines += ["|---|---|---|---|---|"]
-    for name, rates in result["rates"].items():
-        lines.append(
-            f"| {name} | {rates['photos_decode']} | {rates['photos_encode']} | {rates['photos_end_to_end']} "
-            f"| {rates['captions_encode']} |"
+    together: dict[tuple[str, str], list[Row]] = {}
+    for rows in by_seed:
+        for row in rows:
+            together.setdefault((row["kind"], row["ranking"]), []).append(row)
+    found = []
+    for (kind, ranking), same in together.items():
+        mean = {
+            k: round(float(np.mean([row[k] for row in same])), 4)
+            for k in same[0]
+            if k not in ("kind", "ranking")
+        }
+        spread = (
+            {"auroc_sd": round(float(np.std([row["auroc"] for row in same])), 4)} if "auroc" in mean else {}
         )
-    return "\n".join(lines) + "\n"
+        found.append({"kind": kind, "ranking": ranking, **mean, **spread})
+    return found
+
+
+def encoder_of(one: BenchmarkSet, encoder_id: str) -> str:
+    """The set's own encoder, the one named, or the small one in ../shared."""
+    return one.encoder or encoder_id or f"local-dir:{(shared_folder() / ENCODER).resolve()}"
 
 
 def run(names: Sequence[str], encoder_id: str, seeds: Sequence[int], out: Path) -> Row:
     """Measure the sets and write finder.json and finder.md to `out`."""
-    shared = shared_folder()
-    encoder_id = encoder_id or f"local-dir:{(shared / ENCODER).resolve()}"
-    sets, rates = {}, {}
+    rows: list[Row] = []
     for name in names:
-        one = SETS[name](shared)
-        sets[one.name], rates[one.name] = measure(
-            one, encoder_id, seeds, lambda text: print(text, file=sys.stderr)
-        )
+        with tempfile.TemporaryDirectory() as scratch:
+            one = open_set(name, Path(scratch))
+            rows += measure(
+                one, encoder_of(one, encoder_id), seeds, lambda text: print(text, file=sys.stderr)
+            )
     result = {
         "date": date.today().isoformat(), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "encoder": Path(encoder_id).name, "share": SHARE, "seeds": list(seeds), "sets": sets, "rates": rates,
+        "seeds": list(seeds), "rankings": list(RANKINGS), "sets": rows,
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / "finder.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -220,10 +252,9 @@ def write_planted(name: str, out: Path, share: float, seed: int) -> None:
     """OUT/captions.jsonl (image, caption) to ingest, and OUT/truth.jsonl (kind, original) that no scorer reads."""
     from scoring.score import captioned_pairs
 
-    shared = shared_folder()
-    one = SETS[name](shared)
     with tempfile.TemporaryDirectory() as folder:
-        site = make_site(one, Path(folder), f"local-dir:{(shared / ENCODER).resolve()}")
+        one = open_set(name, Path(folder))
+        site = make_site(one, Path(folder), encoder_of(one, ""))
         pairs = captioned_pairs(site)
         with site.connect() as db:
             uri = {row["image_id"]: row["uri"] for row in db.rows("SELECT image_id, uri FROM images")}
@@ -247,18 +278,17 @@ def main() -> int:
         prog="python -m scoring.benchmark", description=(__doc__ or "").split("\n")[0]
     )
     verbs = parser.add_subparsers(dest="verb")
-    parser.add_argument("--sets", default=",".join(SETS), help=f"of {', '.join(SETS)}")
+    parser.add_argument("--sets", default=",".join(DEFAULT_SETS), help=f"of {', '.join(FORMS)}")
     parser.add_argument("--encoder", default="", help="default: the small one in ../shared")
     parser.add_argument("--out", type=Path, default=OUT)
     planting = verbs.add_parser("plant", help="write captions with planted errors, to try the product on")
-    planting.add_argument("set", choices=SETS)
+    planting.add_argument("set", choices=("inspection", "flickr8k"))
     planting.add_argument("out", type=Path)
-    planting.add_argument("--share", type=float, default=SHARE)
+    planting.add_argument("--share", type=float, default=0.3)
     planting.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # idle threads that spin steal the other threads' core
+    # Idle threads that spin steal the other threads' core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         if given.verb == "plant":
             write_planted(given.set, given.out, given.share, given.seed)

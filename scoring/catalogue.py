@@ -97,6 +97,28 @@ ENCODERS: dict[str, KnownEncoder] = {
     )
 }  # fmt: skip
 
+# What published checkpoints for `transformers:` read, where neither config nor vocabulary says it: by repository, or by
+# the name of the folder it was downloaded to, in lower case. A genba.json beside the weights comes before this.
+READS: dict[str, tuple[str, ...]] = {
+    name: languages
+    for repository, languages in {
+        "baai/altclip-m9": ("en", "zh", "ja", "ko", "fr", "es", "ru", "ar", "it"),
+    }.items()
+    for name in (repository, repository.split("/")[-1])
+}
+
+
+def readers_of(language: str) -> list[KnownEncoder]:
+    """Known encoders that read a language and whose licence allows any site, the default first.
+
+    readers_of("ja")[0].id == DEFAULT_ENCODER
+    """
+    return [
+        known
+        for known in ENCODERS.values()
+        if known.any_site and (EVERY_LANGUAGE in known.languages or language in known.languages)
+    ]
+
 
 def real_encoders() -> list[str]:
     """The ids that a site with real photos can name."""

@@ -4,43 +4,41 @@
     images = image_vectors(site, encoder, image_ids)          # (n, D) float32, unit length
     texts = caption_vectors(site, encoder, caption_ids)       # (n, D)
 
-Photos are decoded by threads ahead of the model, no larger than it needs them. Vectors go to disk every few seconds, in
-whole batches of a fixed order, so that a killed run goes on where it stopped and ends with the same numbers. `encoder`
-must be as it was loaded: vectors are kept under the fingerprint of its files.
+Photos are decoded by threads ahead of the model, no larger than it needs them (scoring/decode.py). Vectors go to disk
+every few seconds, in whole batches of a fixed order, so that a killed run goes on where it stopped and ends with the
+same numbers; what is on disk is not kept in memory. `encoder` must be as it was loaded: vectors are kept under the
+fingerprint of its files.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from data.errors import GenbaError
 from data.jobs import Progress, silent
-from data.photos import PhotoError, open_photo, read_size
+from data.photos import PhotoError, read_size
 from data.records import normalise_caption
+from scoring.decode import Photo, encoded_batches
+from scoring.encoders import require_usable
 from scoring.vectors import SHARD_ROWS, Kind, Vectors, VectorStore
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
+    import pyarrow
     from numpy.typing import NDArray
 
     from data.site import Site
     from scoring.encoder_files import EncoderSource
     from scoring.encoders import Encoder
 
-PHOTO_BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # cpu: activations of larger ones cost page faults
 CAPTION_BATCH = 128
-BATCHES_AHEAD = 2
-MAX_DECODERS = 16
+LOOKED_UP = 8192  # photos or captions that are read from the store at a time
 SHARD_SECONDS = 15.0  # how much work a kill may cost
 SHOWN_UNREADABLE = 3
 
@@ -48,20 +46,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photo of the site and its file."""
-
-    image_id: str
-    uri: str
-    path: Path
-
-
-@dataclass(frozen=True)
 class Wanted:
-    """What an encoder should have seen of a site."""
+    """What an encoder should have seen of a site: ids in their order, as Arrow text."""
 
-    photos: list[Photo]  # ordered by id
-    captions: dict[str, str]  # caption_id -> words, ordered by id
+    site: Site
+    images: pyarrow.Array
+    captions: pyarrow.Array
+
+    @property
+    def photos(self) -> list[Photo]:
+        """All of them, with their files."""
+        return list(photos_of(self.site, self.images))
 
 
 @dataclass(frozen=True)
@@ -84,6 +79,7 @@ class Embedded:
     images: Vectors
     captions: Vectors
     counts: EmbedCounts
+    unreadable: list[Photo]
 
 
 def embed_site(site: Site, encoder: Encoder, progress: Progress = silent) -> EmbedCounts:
@@ -119,20 +115,15 @@ def caption_vectors(
 def wanted(site: Site, source: EncoderSource) -> Wanted:
     """All photos of the site, and its distinct captions in languages that the encoder reads."""
     with site.connect() as db:
-        images = db.rows("SELECT image_id, uri, root FROM images ORDER BY image_id")
-        captions = db.rows(
-            "SELECT caption_id, min(caption) AS caption, list(DISTINCT language) AS languages FROM pairs "
-            "WHERE state = 'captioned' GROUP BY caption_id ORDER BY caption_id"
-        )
-    photos = [Photo(row["image_id"], row["uri"], site.photo_path(row["root"], row["uri"])) for row in images]
-    return Wanted(
-        photos,
-        {
-            row["caption_id"]: normalise_caption(row["caption"])
-            for row in captions
-            if any(source.reads(language) for language in row["languages"])
-        },
-    )
+        languages = [row["language"] for row in db.rows("SELECT DISTINCT language FROM pairs")]
+        read = [one for one in languages if source.reads(one)]
+        images = db.connection.sql("SELECT image_id FROM images ORDER BY image_id").to_arrow_table()
+        captions = db.connection.sql(
+            "SELECT DISTINCT caption_id FROM pairs WHERE state = 'captioned' AND language IN (SELECT unnest(?)) "
+            "ORDER BY caption_id",
+            params=[read],
+        ).to_arrow_table()
+    return Wanted(site, images[0].combine_chunks(), captions[0].combine_chunks())
 
 
 def embed_wanted(
@@ -141,69 +132,78 @@ def embed_wanted(
     """Embed what the store has not. `load` gives the encoder; it is called only when something is new."""
     with store.writing():
         images, captions = store.load("images"), store.load("captions")
-        photos = [photo for photo in todo.photos if photo.image_id not in images.place]
-        texts = {id_: text for id_, text in todo.captions.items() if id_ not in captions.place}
+        photos, texts = _absent(todo.images, images), _absent(todo.captions, captions)
         counts = EmbedCounts(
-            images_known=len(todo.photos) - len(photos), captions_known=len(todo.captions) - len(texts)
+            images_known=len(todo.images) - len(photos), captions_known=len(todo.captions) - len(texts)
         )
-        if texts or any(is_readable(photo) for photo in photos):  # else the model would be loaded for nothing
-            run = _Run(load(), store, len(photos) + len(texts), progress)
-            new_images, unreadable = run.embed_photos(photos)
-            new_captions = run.embed_captions(texts)
-            images, captions = images.joined(new_images), captions.joined(new_captions)
-            counts = replace(counts, images=len(new_images), captions=len(new_captions))
+        if len(texts) or any(
+            map(is_readable, photos_of(todo.site, photos))
+        ):  # else the model is loaded for nothing
+            run = _Run(load(), store, todo.site, len(photos) + len(texts), progress)
+            unreadable = run.embed_photos(photos)
+            counts = replace(counts, images=len(photos) - len(unreadable), captions=run.embed_captions(texts))
+            images, captions = store.load("images"), store.load("captions")
         else:
-            unreadable = photos
+            unreadable = list(photos_of(todo.site, photos))
         if unreadable:
             _warn_unreadable(unreadable)
         store.write_manifest()
-    return Embedded(
-        images,
-        captions,
-        replace(counts, unreadable=len(unreadable), discarded=store.discarded, damaged=store.damaged),
-    )
+    counts = replace(counts, unreadable=len(unreadable), discarded=store.discarded, damaged=store.damaged)
+    return Embedded(images, captions, counts, unreadable)
+
+
+def _absent(ids: pyarrow.Array, stored: Vectors) -> pyarrow.Array:
+    import pyarrow
+
+    return ids.filter(pyarrow.array(stored.rows(ids) < 0))
 
 
 def _by_id(
     site: Site, encoder: Encoder, kind: Kind, ids: Sequence[str], progress: Progress
 ) -> NDArray[np.float32]:
+    import pyarrow
+
     with VectorStore.of(site, encoder.source).writing() as store:
         stored = store.load(kind)
-        absent = [one for one in dict.fromkeys(ids) if one not in stored.place]
-        if absent:
-            run = _Run(encoder, store, len(absent), progress)
-            if kind == "images":
-                new, unreadable = run.embed_photos(_photos_of(site, absent))
-                if unreadable:
-                    photo = unreadable[0]
-                    raise GenbaError(
-                        f"The photo {photo.path} cannot be read any more.",
-                        next=f"genba relink {site.root} DIR",
-                    )
-            else:
-                new = run.embed_captions(_captions_of(site, absent))
-            stored = stored.joined(new)
+        asked = pyarrow.array(sorted(set(ids)), pyarrow.string())
+        absent = _absent(asked, stored)
+        if len(absent):
+            run = _Run(encoder, store, site, len(absent), progress)
+            if kind == "captions":
+                run.embed_captions(absent)
+            elif unreadable := run.embed_photos(absent):
+                raise GenbaError(
+                    f"The photo {unreadable[0].path} cannot be read any more.",
+                    next=f"genba relink {site.root} DIR",
+                )
+            stored = store.load(kind)
             store.write_manifest()
     return stored.take(ids)
 
 
-def _photos_of(site: Site, image_ids: Sequence[str]) -> list[Photo]:
-    with site.connect() as db:
-        rows = db.rows(
-            "SELECT image_id, uri, root FROM images WHERE list_contains(?, image_id) ORDER BY image_id",
-            [list(image_ids)],
-        )
-    return [Photo(row["image_id"], row["uri"], site.photo_path(row["root"], row["uri"])) for row in rows]
+def photos_of(site: Site, image_ids: pyarrow.Array) -> Iterator[Photo]:
+    """The photos with these ids, in their order if they are sorted; read from the store in short transactions."""
+    for start in range(0, len(image_ids), LOOKED_UP):
+        with site.connect() as db:
+            rows = db.rows(
+                "SELECT image_id, uri, root FROM images WHERE image_id IN (SELECT unnest(?)) ORDER BY image_id",
+                [image_ids[start : start + LOOKED_UP].to_pylist()],
+            )
+        for row in rows:
+            yield Photo(row["image_id"], row["uri"], site.photo_path(row["root"], row["uri"]))
 
 
-def _captions_of(site: Site, caption_ids: Sequence[str]) -> dict[str, str]:
-    with site.connect() as db:
-        rows = db.rows(
-            "SELECT caption_id, min(caption) AS caption FROM pairs WHERE list_contains(?, caption_id) "
-            "GROUP BY caption_id ORDER BY caption_id",
-            [list(caption_ids)],
-        )
-    return {row["caption_id"]: normalise_caption(row["caption"]) for row in rows}
+def captions_of(site: Site, caption_ids: pyarrow.Array) -> Iterator[tuple[str, str]]:
+    """(caption_id, words) of the captions with these ids, likewise."""
+    for start in range(0, len(caption_ids), LOOKED_UP):
+        with site.connect() as db:
+            rows = db.rows(
+                "SELECT caption_id, min(caption) AS caption FROM pairs WHERE caption_id IN (SELECT unnest(?)) "
+                "GROUP BY caption_id ORDER BY caption_id",
+                [caption_ids[start : start + LOOKED_UP].to_pylist()],
+            )
+        for row in rows:
+            yield row["caption_id"], normalise_caption(row["caption"])
 
 
 @dataclass
@@ -212,35 +212,34 @@ class _Run:
 
     encoder: Encoder
     store: VectorStore
+    site: Site
     total: int
     progress: Progress
     done: int = 0
 
-    def embed_photos(self, photos: Sequence[Photo]) -> tuple[Vectors, list[Photo]]:
-        """(vectors, photos that cannot be read)."""
-        shards = _Shards(self.store, "images")
-        unreadable = []
-        for batch in decoded_batches(self.encoder, photos):
-            whole = [(photo, pixels) for photo, pixels in batch if pixels is not None]
-            unreadable += [photo for photo, pixels in batch if pixels is None]
-            if whole:
-                names = [photo.uri for photo, _ in whole]
-                vectors = self.encoder.encode_images(_stack(self.encoder, [pixels for _, pixels in whole]))
-                _require_usable(vectors, self.encoder.id, "photo", names)
-                shards.add([photo.image_id for photo, _ in whole], vectors)
-            self._report(len(batch), "photos")
-        return shards.finish(), unreadable
+    def embed_photos(self, image_ids: pyarrow.Array) -> list[Photo]:
+        """Embed and store; the photos that cannot be read."""
+        shards, unreadable = _Shards(self.store, "images"), []
+        with closing(encoded_batches(self.encoder, photos_of(self.site, image_ids))) as batches:
+            for batch, vectors in batches:
+                unreadable += batch.unreadable
+                require_usable(vectors, self.encoder.id, "photo", [photo.uri for photo in batch.photos])
+                shards.add([photo.image_id for photo in batch.photos], vectors)
+                self._report(len(batch), "photos")
+        shards.write()
+        return unreadable
 
-    def embed_captions(self, texts: dict[str, str]) -> Vectors:
+    def embed_captions(self, caption_ids: pyarrow.Array) -> int:
+        """Embed and store; how many."""
         shards = _Shards(self.store, "captions")
-        ids = list(texts)
-        for start in range(0, len(ids), CAPTION_BATCH):
-            batch = ids[start : start + CAPTION_BATCH]
-            vectors = self.encoder.encode_texts([texts[one] for one in batch])
-            _require_usable(vectors, self.encoder.id, "caption", [texts[one] for one in batch])
-            shards.add(batch, vectors)
+        captions = captions_of(self.site, caption_ids)
+        while batch := dict(islice(captions, CAPTION_BATCH)):
+            vectors = self.encoder.encode_texts(list(batch.values()))
+            require_usable(vectors, self.encoder.id, "caption", list(batch.values()))
+            shards.add(list(batch), vectors)
             self._report(len(batch), "captions")
-        return shards.finish()
+        shards.write()
+        return shards.count
 
     def _report(self, count: int, what: str) -> None:
         self.done += count
@@ -253,94 +252,34 @@ class _Shards:
 
     store: VectorStore
     kind: Kind
-    ids: list[str] = field(default_factory=list)
+    count: int = 0
+    ids: list[str] = field(default_factory=list)  # not yet written
     parts: list[NDArray[np.float32]] = field(default_factory=list)
-    written: int = 0  # ids that are on disk
-    parts_written: int = 0
     written_at: float = field(default_factory=time.monotonic)
 
     def add(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
         self.ids += ids
         self.parts.append(vectors)
-        late = time.monotonic() - self.written_at > SHARD_SECONDS
-        if late or len(self.ids) - self.written >= SHARD_ROWS:
-            self._write()
+        self.count += len(ids)
+        if time.monotonic() - self.written_at > SHARD_SECONDS or len(self.ids) >= SHARD_ROWS:
+            self.write()
 
-    def finish(self) -> Vectors:
-        """Write the rest; everything that came, also what was on disk before the end."""
+    def write(self) -> None:
         import numpy as np
 
-        if self.written < len(self.ids):
-            self._write()
-        empty = np.zeros((0, self.store.dim), dtype=np.float32)
-        return Vectors(self.ids, np.concatenate([empty, *self.parts]))
-
-    def _write(self) -> None:
-        import numpy as np
-
-        self.store.append(
-            self.kind, self.ids[self.written :], np.concatenate(self.parts[self.parts_written :])
-        )
-        self.written, self.parts_written = len(self.ids), len(self.parts)
+        if self.ids:
+            self.store.append(self.kind, self.ids, np.concatenate(self.parts))
+        self.ids, self.parts = [], []
         self.written_at = time.monotonic()
 
 
-def decoded_batches(
-    encoder: Encoder, photos: Sequence[Photo]
-) -> Iterator[list[tuple[Photo, torch.Tensor | None]]]:
-    """Batches of preprocessed photos, in order, decoded by threads some batches ahead; None = cannot be read."""
-    size = PHOTO_BATCH[encoder.device]
-    waiting: deque[tuple[Sequence[Photo], Iterator[torch.Tensor | None]]] = deque()
-    pool = ThreadPoolExecutor(min(MAX_DECODERS, os.cpu_count() or 1), thread_name_prefix="decode")
-    try:
-        for start in range(0, len(photos), size):
-            group = photos[start : start + size]
-            waiting.append((group, pool.map(partial(_prepare, encoder), group)))
-            if len(waiting) > BATCHES_AHEAD:
-                group, decoded = waiting.popleft()
-                yield list(zip(group, decoded, strict=True))
-        for group, decoded in waiting:
-            yield list(zip(group, decoded, strict=True))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _prepare(encoder: Encoder, photo: Photo) -> torch.Tensor | None:
-    try:
-        return encoder.preprocess(open_photo(photo.path, shortest_side=encoder.image_size))
-    except PhotoError:
-        return (
-            None  # ingest has seen it whole; by now it is gone or damaged, which the caller counts and tells
-        )
-
-
 def is_readable(photo: Photo) -> bool:
+    """Whether the file is there and begins as a photo does."""
     try:
         read_size(photo.path)
     except PhotoError:
         return False
     return True
-
-
-def _stack(encoder: Encoder, pixels: Sequence[torch.Tensor | None]) -> torch.Tensor:
-    import torch
-
-    batch = torch.stack([one for one in pixels if one is not None])
-    return batch.pin_memory() if encoder.device == "cuda" else batch  # pinned memory copies without waiting
-
-
-def _require_usable(vectors: NDArray[np.float32], encoder_id: str, what: str, names: Sequence[str]) -> None:
-    """Raises GenbaError that names the first photo or caption whose vector is NaN or zero."""
-    import numpy as np
-
-    norm = np.linalg.norm(vectors, axis=1)
-    for row in np.flatnonzero(~(np.abs(norm - 1) < 0.01))[:1]:  # NaN compares as not smaller
-        kind = "zero" if norm[row] == 0 else "not a number"
-        raise GenbaError(
-            f"The encoder {encoder_id!r} gave no usable vector for the {what} {names[row]!r}: it is {kind}. Its "
-            "weights are damaged, or too large for the precision in use.",
-            next="genba score SITE --device cpu, or another encoder: genba encoders",
-        )
 
 
 def _warn_unreadable(photos: Sequence[Photo]) -> None:

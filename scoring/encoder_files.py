@@ -14,18 +14,30 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import GenbaError, nearest
-from scoring.catalogue import DEMO_ENCODER, DEMO_FOLDER, ENCODERS, EVERY_LANGUAGE, real_encoders
+from scoring.catalogue import (
+    DEMO_ENCODER,
+    DEMO_FOLDER,
+    ENCODERS,
+    EVERY_LANGUAGE,
+    READS,
+    real_encoders,
+)
+from scoring.transformers_encoder import FAMILIES, remote_code
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 MARK = "genba.json"  # beside the config: what Genba itself knows of a model (demo, languages, lineage)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+PROJECTIONS = ("text_projection.weight", "text_model.head.weight")  # the second is SigLIP's; (D, width) both
+VOCABULARIES = ("token_embedding.weight", "word_embeddings.weight")  # (tokens, width), under text_model
 FORMS = ("MODEL/PRETRAINED", "local-dir:PATH", "hf-hub:REPOSITORY", "transformers:PATH", "demo")
 MULTILINGUAL_VOCABULARY = (
     200_000  # XLM-R has 250,002 tokens, mT5 250,000, Gemma 256,000; English ones below 60,000
@@ -48,9 +60,21 @@ class EncoderSource:
     languages: tuple[str, ...]
     is_demo: bool
     folder: Path | None = None
+    precision: Literal["fp32", "bf16"] = (
+        "fp32"  # in which it computes; bf16 gives other vectors, by about 0.01
+    )
+
+    @property
+    def fingerprint(self) -> str:
+        """What vectors and scores are kept under: the files, and the precision where it is not fp32."""
+        return (
+            self.files_fingerprint
+            if self.precision == "fp32"
+            else f"{self.files_fingerprint}-{self.precision}"
+        )
 
     @cached_property
-    def fingerprint(self) -> str:
+    def files_fingerprint(self) -> str:
         """sha256 over config and weights (32 hex digits): a changed checkpoint is another encoder. About 1 s a GB."""
         digest = hashlib.sha256(self.config_text.encode())
         with self.weights.open("rb") as file:
@@ -60,13 +84,21 @@ class EncoderSource:
 
     @cached_property
     def temperature(self) -> float:
-        """1 / the learned logit scale (0.01 for CLIP): how sharply the encoder tells texts apart. 0.01 without one."""
-        from safetensors import safe_open
+        """1 / the learned logit scale (0.01 for CLIP): how sharply the encoder tells texts apart. 0.01 without one.
 
-        with safe_open(str(self.weights), framework="np") as tensors:
+        The checkpoint holds its logarithm, SigLIP's too. SigLIP's logit bias needs no reading: it adds the same to
+        every logit, and neg_clip_loss, a difference of a logit and means of their log-sum-exp, is the same without.
+        Raises GenbaError for a damaged file.
+        """
+        with _tensors(self.weights) as tensors:
             if "logit_scale" not in tensors.keys():  # noqa: SIM118  (not a dict)
                 return 0.01
-            return float(math.exp(-float(tensors.get_tensor("logit_scale").reshape(-1)[0])))
+            if tensors.get_slice("logit_scale").get_dtype() != "BF16":
+                return float(math.exp(-float(tensors.get_tensor("logit_scale").reshape(-1)[0])))
+        with _tensors(
+            self.weights, "pt"
+        ) as tensors:  # numpy has no bfloat16, and torch takes a second to import
+            return float(math.exp(-tensors.get_tensor("logit_scale").float().reshape(-1)[0].item()))
 
     @property
     def slug(self) -> str:
@@ -161,6 +193,11 @@ def _weights(folder: Path, names: tuple[str, ...]) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
+    if (folder / f"{names[0]}.index.json").is_file():
+        raise GenbaError(
+            f"The weights in {folder} lie in several files; only a checkpoint in one file is read.",
+            next="save it in one: model.save_pretrained(FOLDER, max_shard_size='100GB')",
+        )
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     found = (
         f" It has {pickles[0]}, a pickle: that is never opened, because opening one can run code."
@@ -230,24 +267,94 @@ def _from_transformers(encoder_id: str) -> EncoderSource:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _cached(encoder_id, name, ("config.json",)).parent
-    text = (
-        (folder / "config.json").read_text(encoding="utf-8") if (folder / "config.json").is_file() else "{}"
-    )
-    config = json.loads(text)
-    text_config = config.get("text_config", {})
-    dim = config.get("projection_dim") or text_config.get("hidden_size")
-    if not dim or "vision_config" not in config:
-        raise GenbaError(
-            f"{folder} is not an image-text encoder that transformers can load: its config.json names no text and "
-            "image towers.",
-            choices=["CLIP", "SigLIP", "SigLIP 2"],
-        )
-    many = int(text_config.get("vocab_size", 0)) >= MULTILINGUAL_VOCABULARY
+    path = folder / "config.json"
+    if not path.is_file():
+        raise GenbaError(f"The encoder {encoder_id!r} has no {path}.", next="genba encoders")
+    text = path.read_text(encoding="utf-8")
+    try:
+        config = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise GenbaError(f"{path} cannot be read: {type(error).__name__} {error}.") from None
+    _require_family(folder, config)
+    weights = _weights(folder, ("model.safetensors",))
+    dim, vocabulary = _text_tower(weights)
     mark = read_mark(folder)
+    languages = tuple(mark.get("languages") or _languages_of_family(folder, name, config, vocabulary))
     return EncoderSource(
-        encoder_id, "transformers", _weights(folder, ("model.safetensors",)), text, int(dim),
-        tuple(mark.get("languages") or ((EVERY_LANGUAGE,) if many else ("en",))), bool(mark.get("genba_demo")), folder,
-    )  # fmt: skip
+        encoder_id, "transformers", weights, text, dim, languages, bool(mark.get("genba_demo")), folder
+    )
+
+
+def _require_family(folder: Path, config: dict[str, Any]) -> None:
+    """Raises GenbaError for what is no image-text encoder, or one that transformers cannot load by itself."""
+    kind, text_kind = config.get("model_type"), dict(config.get("text_config") or {}).get("model_type")
+    if kind not in FAMILIES and "auto_map" in config:
+        raise remote_code(str(folder), f"model ({kind})")
+    if kind not in FAMILIES:
+        raise GenbaError(
+            f"{folder} is not an image-text encoder that transformers can load: its config.json has model_type "
+            f"{kind!r}.",
+            choices=FAMILIES,
+        )
+    if kind == "clip" and text_kind not in (None, "clip_text_model"):  # rinna's Japanese CLIP is published so
+        raise GenbaError(
+            f"{folder} calls itself CLIP, but its text tower is of type {text_kind!r}, which only the package of its "
+            "authors can load.",
+            next="convert it to a vision-text dual encoder, or take an encoder from: genba encoders",
+        )
+
+
+def _text_tower(weights: Path) -> tuple[int, int]:
+    """(dimensions of the common space, size of the vocabulary), from the head of the weights file alone."""
+    with _tensors(weights) as tensors:
+        names = set(tensors.keys())
+        projection = next((name for name in PROJECTIONS if name in names), None)
+        tokens = next(
+            (
+                name
+                for name in sorted(names)
+                if name.startswith("text_model.") and name.endswith(VOCABULARIES)
+            ),
+            None,
+        )
+        if projection is None or tokens is None:
+            raise GenbaError(
+                f"{weights} holds no text tower with a projection: it is only a part of an image-text encoder.",
+                next="download the whole repository anew",
+            )
+        return tensors.get_slice(projection).get_shape()[0], tensors.get_slice(tokens).get_shape()[0]
+
+
+@contextmanager
+def _tensors(weights: Path, framework: Literal["np", "pt"] = "np") -> Iterator[Any]:
+    """The opened safetensors file. Raises GenbaError when it is damaged or cut short."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(weights), framework=framework) as tensors:
+            yield tensors
+    except (SafetensorError, OSError) as error:
+        raise GenbaError(
+            f"{weights} is damaged or cut short: {error}.", next="download or copy it anew"
+        ) from None
+
+
+def _languages_of_family(folder: Path, name: str, config: dict[str, Any], vocabulary: int) -> tuple[str, ...]:
+    """What a checkpoint without genba.json reads. Raises GenbaError where nothing says it."""
+    known = READS.get(name.lower()) or READS.get(folder.name.lower())
+    if known:
+        return known
+    family = FAMILIES[config["model_type"]]
+    if family.languages:
+        return family.languages
+    if vocabulary >= MULTILINGUAL_VOCABULARY:
+        return (EVERY_LANGUAGE,)
+    if config["model_type"] == "vision-text-dual-encoder":
+        raise GenbaError(
+            f"Nothing in {folder} says which languages its text tower was trained on.",
+            next=f"""write {{"languages": ["ja"]}}, or what is true, into {folder / MARK}""",
+        )
+    return ("en",)
 
 
 def _cached(encoder_id: str, repository: str, names: tuple[str, ...]) -> Path:
@@ -263,11 +370,12 @@ def _cached(encoder_id: str, repository: str, names: tuple[str, ...]) -> Path:
         if isinstance(found, str):
             return Path(found)
     known = ENCODERS.get(encoder_id)
+    form = "transformers" if encoder_id.startswith("transformers:") else "local-dir"
     fetch = known.fetch_commands() if known else [f'hf download {repository} --exclude "*.bin"']
     offline = (
         "; ".join(known.carry_commands())
         if known
-        else f"hf download {repository} --local-dir FOLDER, carry it over, use local-dir:FOLDER"
+        else f"hf download {repository} --local-dir FOLDER, carry it over, use {form}:FOLDER"
     )
     raise WeightsAbsent(
         f"The weights of {encoder_id!r} are not on this machine (no {names[0]} of {repository} in the hub cache). "
@@ -281,7 +389,7 @@ def write_mark(folder: Path, source: EncoderSource, extra: dict[str, Any] | None
     mark: dict[str, Any] = {
         "languages": list(source.languages),
         "base_encoder": source.id,
-        "base_fingerprint": source.fingerprint,
+        "base_fingerprint": source.files_fingerprint,
     }
     if source.is_demo:
         mark["genba_demo"] = True

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import GenbaError
+from scoring import tokens
 from scoring.catalogue import DEFAULT_ENCODER, DEMO_ENCODER, ENCODERS, KnownEncoder, real_encoders
 from scoring.encoder_files import (
     CONFIG,
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     import torch
+    from numpy.typing import NDArray
 
     from data.site import Site
 
 __all__ = ["DEFAULT_ENCODER", "DEMO_ENCODER", "DEVICES", "ENCODERS", "Encoder", "EncoderSource", "KnownEncoder",
-           "canonical_id", "load_encoder", "load_for_site", "load_source", "pick_device", "real_encoders",
-           "resolve_encoder", "slug", "source_for_site", "write_encoder"]  # fmt: skip
+           "canonical_id", "load_encoder", "load_for_site", "load_source", "load_tokenizer", "pick_device",
+           "real_encoders", "require_usable", "resolve_encoder", "slug", "source_for_site",
+           "write_encoder"]  # fmt: skip
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "bf16")
@@ -63,6 +66,7 @@ class Encoder:
     context_length: int
     device: str
     precision: str  # "fp32", or "bf16": autocast around fp32 weights
+    compiled: bool = False  # by torch.compile, for batches of photos: scoring/for_photos.py
 
     @property
     def id(self) -> str:
@@ -81,44 +85,50 @@ class Encoder:
         return self.source.fingerprint
 
     def preprocess(self, photo: PIL.Image.Image) -> torch.Tensor:
-        """A photo of any size as the model wants it: (3, image_size, image_size) float32. Safe to call from threads."""
+        """A photo of any size as the model wants it: (3, image_size, image_size) float32. Safe to call from threads.
+
+        SigLIP 2 NaFlex keeps the photo's shape: (patches, values of a patch + 2); encode_images takes both.
+        """
         return self.transform(photo.convert("RGB"))
 
-    def encode_images(self, batch: torch.Tensor) -> np.ndarray:
-        """(B, 3, S, S) preprocessed photos -> (B, D) float32, unit length."""
+    def encode_images(self, batch: torch.Tensor) -> NDArray[np.float32]:
+        """(B, 3, S, S) preprocessed photos -> (B, D) float32, unit length. Raises GenbaError for another size."""
         import torch
 
+        wanted = (3, self.image_size, self.image_size)
+        if batch.ndim == 4 and tuple(batch.shape[1:]) != wanted:
+            raise GenbaError(
+                f"The encoder {self.id!r} takes photos of {' x '.join(map(str, wanted))}, not of "
+                f"{' x '.join(map(str, batch.shape[1:]))}: prepare them with its own preprocess()."
+            )
         batch = batch.to(self.device, non_blocking=batch.is_pinned())
         if self.device == "cpu" and is_convolutional(self.model):
             batch = batch.contiguous(memory_format=torch.channels_last)
         with self._inference():
             return _unit(self.model.encode_image(batch))  # type: ignore[operator]
 
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """N captions -> (N, D) float32, unit length. Words past `context_length` tokens are cut: see `truncated`."""
         import numpy as np
 
-        parts = [np.zeros((0, self.dim), dtype=np.float32)]
+        parts: list[NDArray[np.float32]] = [np.zeros((0, self.dim), dtype=np.float32)]
         with self._inference():
             for start in range(0, len(texts), TEXT_BATCH):
-                tokens = self.tokenizer(list(texts[start : start + TEXT_BATCH])).to(self.device)
-                parts.append(_unit(self.model.encode_text(tokens)))  # type: ignore[operator]
+                ids = self.tokenizer(list(texts[start : start + TEXT_BATCH])).to(self.device)
+                parts.append(_unit(self.model.encode_text(ids)))  # type: ignore[operator]
         return np.concatenate(parts)
 
     def is_truncated(self, texts: Sequence[str]) -> list[bool]:
-        """For each caption, whether it is longer than the encoder reads."""
-        inner = getattr(self.tokenizer, "tokenizer", None)
-        if inner is None:  # open_clip's own byte-pair tokenizer; two tokens mark start and end
-            return [len(self.tokenizer.encode(text)) + 2 > self.context_length for text in texts]
-        clean = getattr(self.tokenizer, "clean_fn", str)
-        ids = (
-            inner([clean(text) for text in texts], truncation=False, verbose=False).input_ids if texts else []
-        )
-        return [len(one) > self.context_length for one in ids]
+        """For each caption, whether it is longer than the encoder reads. Only tokenises."""
+        return tokens.is_truncated(self.tokenizer, self.context_length, texts)
 
     def truncated(self, texts: Sequence[str]) -> int:
-        """How many of the captions are longer than the encoder reads."""
+        """How many of the captions are longer than the encoder reads. Only tokenises."""
         return sum(self.is_truncated(texts))
+
+    def unknown_share(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(N,) share of each caption's tokens that its vocabulary does not know: see tokens.unknown_share."""
+        return tokens.unknown_share(self.tokenizer, texts)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -138,14 +148,20 @@ class Encoder:
 
 
 def load_encoder(
-    encoder_id: str, device: str = "auto", precision: str | None = None, demo_site: bool = False
+    encoder_id: str,
+    device: str = "auto",
+    precision: str | None = None,
+    demo_site: bool = False,
+    compiled: bool = False,
 ) -> Encoder:
     """Load an encoder by id: MODEL/PRETRAINED, local-dir:PATH, hf-hub:REPOSITORY, transformers:PATH or demo.
 
-    device: auto | cpu | cuda | mps; asking for one that is absent is an error. precision: None (bf16 autocast on cuda,
-    fp32 elsewhere) | fp32 | bf16. Raises GenbaError: see resolve_encoder, and when weights and config do not fit.
+    device: auto | cpu | cuda | mps; asking for one that is absent is an error. precision: None (fp32, or what a site
+    sets) | fp32 | bf16, which is faster on GPUs and some CPUs, gives slightly other vectors, and so is another
+    fingerprint. compiled: torch.compile the image tower, a minute at the first photos. Raises GenbaError: see
+    resolve_encoder, and when weights and config do not fit.
     """
-    return load_source(resolve_encoder(encoder_id, demo_site), device, precision)
+    return load_source(resolve_encoder(encoder_id, demo_site), device, precision, compiled)
 
 
 def load_for_site(
@@ -163,7 +179,7 @@ def source_for_site(site: Site, encoder_id: str | None = None) -> EncoderSource:
     """
     named = encoder_id or site.encoder_id()
     found = resolve_encoder(_from_root(named, site.root), demo_site=site.settings.site.demo)
-    return replace(found, id=named)
+    return replace(found, id=named, precision=site.settings.site.precision)
 
 
 def _from_root(encoder_id: str, root: Path) -> str:
@@ -175,33 +191,52 @@ def _from_root(encoder_id: str, root: Path) -> str:
     return encoder_id
 
 
-def load_source(source: EncoderSource, device: str = "auto", precision: str | None = None) -> Encoder:
+def load_source(
+    source: EncoderSource, device: str = "auto", precision: str | None = None, compiled: bool = False
+) -> Encoder:
     """Load the files of an encoder that resolve_encoder or source_for_site found; see load_encoder."""
     chosen = pick_device(device)
     if precision not in (None, *PRECISIONS):
         raise GenbaError(f"No precision {precision!r}.", choices=PRECISIONS)
-    from safetensors import SafetensorError
-
-    from scoring.torchvision_ops import ensure_torchvision
-
-    ensure_torchvision()
     load = _load_transformers if source.kind == "transformers" else _load_open_clip
-    try:
-        with _no_network():
-            model, tokenizer, transform, image_size, context_length = load(source)
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        detail = " ".join(str(error).split())[:400]
-        raise GenbaError(
-            f"The encoder {source.id!r} cannot be loaded from {source.weights.parent}: {detail}",
-            next="genba encoders",
-        ) from error
+    with _loading(source):
+        model, tokenizer, transform, image_size, context_length = load(source)
     model = model.to(chosen).eval()
     if chosen == "cpu" and is_convolutional(model):
         import torch
 
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    used = precision or ("bf16" if chosen == "cuda" else "fp32")
-    return Encoder(source, model, tokenizer, transform, image_size, context_length, chosen, used)
+    if precision not in (None, source.precision):
+        source = replace(source, precision=precision)  # type: ignore[arg-type]
+    return Encoder(
+        source, model, tokenizer, transform, image_size, context_length, chosen, source.precision, compiled
+    )
+
+
+def load_tokenizer(source: EncoderSource) -> tuple[Any, int]:
+    """(tokenizer, context length) of an encoder, for scoring.tokens; no weights are read. Raises as load_source."""
+    with _loading(source):
+        if source.kind == "transformers":
+            from scoring.transformers_encoder import load_tokenizer as of_transformers
+
+            found = of_transformers(source.weights.parent)
+            return found, found.context_length
+        tokenizer = _open_clip_tokenizer(source)
+        return tokenizer, int(tokenizer.context_length)
+
+
+def require_usable(vectors: NDArray[np.float32], encoder_id: str, what: str, names: Sequence[str]) -> None:
+    """Raises GenbaError that names the first photo or caption whose vector is NaN or zero. vectors: (N, D)."""
+    import numpy as np
+
+    norm = np.linalg.norm(vectors, axis=1)
+    for row in np.flatnonzero(~(np.abs(norm - 1) < 0.01))[:1]:  # NaN compares as not smaller
+        kind = "zero" if norm[row] == 0 else "not a number"
+        raise GenbaError(
+            f"The encoder {encoder_id!r} gave no usable vector for the {what} {names[row]!r}: it is {kind}. Its "
+            "weights are damaged, or too large for the precision in use.",
+            next="--device cpu, or another encoder: genba encoders",
+        )
 
 
 def pick_device(device: str) -> str:
@@ -258,7 +293,7 @@ def _preprocess_cfg(model: torch.nn.Module) -> dict[str, Any]:
     return {key: value for key, value in model.visual.preprocess_cfg.items() if key in kept}  # type: ignore[union-attr, operator]
 
 
-def _unit(features: torch.Tensor) -> np.ndarray:
+def _unit(features: torch.Tensor) -> NDArray[np.float32]:
     import torch
 
     return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
@@ -284,7 +319,7 @@ def _load_open_clip(source: EncoderSource) -> Parts:
             force_quick_gelu=bool(published.get("quick_gelu")),
             force_preprocess_cfg={k: published[k] for k in ("mean", "std", "interpolation", "resize_mode")},
         )
-    tokenizer = open_clip.get_tokenizer(name)
+    tokenizer = _open_clip_tokenizer(source)
     transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     size = model.visual.image_size
     return (
@@ -296,6 +331,15 @@ def _load_open_clip(source: EncoderSource) -> Parts:
     )
 
 
+def _open_clip_tokenizer(source: EncoderSource) -> Any:
+    import open_clip
+
+    name = f"local-dir:{source.folder}" if source.kind == "folder" else json.loads(source.config_text)[0]
+    tokenizer = open_clip.get_tokenizer(name)
+    tokens.require_words(tokenizer, str(source.folder or source.id))
+    return tokenizer
+
+
 def _load_transformers(source: EncoderSource) -> Parts:
     from scoring.transformers_encoder import load_parts
 
@@ -303,13 +347,27 @@ def _load_transformers(source: EncoderSource) -> Parts:
 
 
 @contextmanager
-def _no_network() -> Iterator[None]:
-    """Keep the hub client from asking the network for a tokenizer or config: look-ups go to its cache only."""
-    from huggingface_hub import constants
+def _loading(source: EncoderSource) -> Iterator[None]:
+    """Around what the libraries do with an encoder's files: no network, and every failure as a GenbaError.
 
+    The hub client would ask the network for a tokenizer or config; so its look-ups go to its cache only.
+    """
+    from huggingface_hub import constants
+    from safetensors import SafetensorError
+
+    from scoring.torchvision_ops import ensure_torchvision
+
+    ensure_torchvision()
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:
         yield
+    except (RuntimeError, OSError, ValueError, LookupError, AttributeError, TypeError, ImportError,
+            SafetensorError) as error:  # fmt: skip
+        detail = " ".join(str(error).split())[:400]
+        raise GenbaError(
+            f"The encoder {source.id!r} cannot be loaded from {source.weights.parent}: {detail}",
+            next="genba encoders",
+        ) from error
     finally:
         constants.HF_HUB_OFFLINE = before

@@ -1,34 +1,45 @@
-"""From stored vectors and captions to a Score for each pair: signals, risk and reasons, language by language. No model,
-no database.
+"""From stored vectors and captions to scores: signals, label-free risk and reasons, language by language. No model, no
+database.
 
-    scores = rank(pairs, images, captions, source, template)
+    for ranked in rank(pairs, images, captions, source, template):     # one Ranked for each language
+        table = ranked.scores(0, len(ranked))                          # Arrow: what the table `scores` holds
 
-Captions in a language that the encoder does not read are ranked by their words alone; pairs of photos without a vector
-(the file cannot be read any more) get no score.
+`pairs` is an Arrow table (see captioned): a million rows of Python objects would not fit beside a model. Captions in a
+language that the encoder does not read are ranked by their words alone; pairs of photos without a vector (the file
+cannot be read any more) get no score.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.records import Score
-from scoring.reasons import Findings, reasons
-from scoring.risk import label_free
-from scoring.signals import Floats, Pairs, compute_signals
+from scoring.pairs import FOLDS, Floats, Ints, Pairs
+from scoring.reasons import TOLD, Findings, Reason, reasons
+from scoring.risk import Risk, label_free
+from scoring.signals import SIGNALS, compute_signals
+from scoring.site_fit import SiteFit, learn, slot_odds
 from scoring.vectors import Vectors
+from scoring.wording import SlotNames, Wording, Words, wordings
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from data.templates import Template
     from scoring.encoder_files import EncoderSource
 
 NO_LETTERS = "und"
+UnknownShare = Callable[[Sequence[str]], Floats]
+TELLING_ODDS = math.log(4)  # a contradiction is told when the other option is so much likelier
 
 
 @dataclass(frozen=True)
@@ -45,131 +56,219 @@ class CaptionedPair:
 
 
 @dataclass(frozen=True)
-class Wording:
-    """What the template finds in a caption's words."""
+class Before:
+    """What an earlier run has found of a language, and what therefore need not be computed again."""
 
-    missing: tuple[tuple[str, dict[str, str]], ...] = ()  # slot id, its label by language
-    vague: tuple[tuple[str, str], ...] = ()  # word, what to write instead
+    reference: Mapping[str, Floats]  # signals of its counted pairs, (R,) each
+    fit: SiteFit | None  # what they taught; None: the encoder does not read the language
+
+
+def captioned(pairs: Sequence[CaptionedPair]) -> pyarrow.Table:
+    """The pairs as a table with the fields of CaptionedPair."""
+    import pyarrow
+
+    text = [(name, pyarrow.string()) for name in CaptionedPair.__dataclass_fields__ if name != "original"]
+    schema = pyarrow.schema([*text, ("original", pyarrow.bool_())])
+    return pyarrow.Table.from_pylist([asdict(pair) for pair in pairs], schema=schema)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The asked pairs of one language: every array (M,)."""
+
+    language: str
+    encoder: str
+    pair_ids: pyarrow.Array
+    signals: dict[str, Floats]
+    risk: Risk
+    words: Words
+    likeliest: (
+        Ints  # (M, S) option of each choice of the template that the photo most likely shows, -1 = unknown
+    )
+    odds: Floats  # (M, S) for it, against the stated option; NaN = not known
+    template: Template | None
+    fit: SiteFit | None  # what the counted pairs taught
+    is_read: bool
+
+    def __len__(self) -> int:
+        return len(self.pair_ids)
+
+    def scores(self, start: int, stop: int, fingerprint: str, at: Any) -> pyarrow.Table:
+        """Rows start to stop of the table `scores`; what is not known is null."""
+        import pyarrow
+
+        part = slice(start, min(stop, len(self)))
+        n = part.stop - part.start
+        values = np.stack([self.signals[name][part] for name in SIGNALS], axis=1).ravel()
+        signals = pyarrow.MapArray.from_arrays(
+            np.arange(n + 1, dtype=np.int32) * len(SIGNALS),
+            pyarrow.array(list(SIGNALS) * n, pyarrow.string()),
+            pyarrow.array(values, pyarrow.float64(), from_pandas=True),
+        )
+        told = [json.dumps(self.reasons(row), ensure_ascii=False) for row in range(part.start, part.stop)]
+        risk = pyarrow.array(self.risk.risk[part], pyarrow.float64())
+        return pyarrow.table({
+            "pair_id": self.pair_ids[part], "encoder": pyarrow.array([self.encoder] * n, pyarrow.string()),
+            "fingerprint": pyarrow.array([fingerprint] * n, pyarrow.string()),
+            "cosine": pyarrow.array(self.signals["cosine"][part], pyarrow.float64(), from_pandas=True),
+            "signals": signals, "risk": risk, "reasons": pyarrow.array(told, pyarrow.string()),
+            "scored_at": pyarrow.array([at] * n, pyarrow.timestamp("us")), "priority": risk,
+        })  # fmt: skip
+
+    def reasons(self, row: int) -> list[Reason]:
+        """Why the pair stands where it stands, the strongest reason first."""
+        words = self.words.of(row)
+        return reasons(
+            Findings(
+                language=self.language,
+                encoder=self.encoder,
+                is_read=self.is_read,
+                misfit=_share(self.risk.misfit, row),
+                ranks={
+                    name: float(of[row]) for name, of in self.risk.ranks.items() if not math.isnan(of[row])
+                },
+                unlike_photos=float(self.signals["caption_reuse"][row]),
+                words=words.length,
+                unknown_tokens=_share(self.signals["unknown_tokens"], row) or 0.0,
+                missing=tuple((slot, self._names.labels(slot)) for slot in words.missing),
+                vague=words.vague,
+                contradictions=tuple(self._contradictions(row)),
+                doubts={name: float(values[row]) for name, values in self.risk.doubts.items()},
+            )
+        )
+
+    @cached_property
+    def _names(self) -> SlotNames:
+        assert self.template is not None
+        return SlotNames(self.template)
+
+    @cached_property
+    def _told_ranks(self) -> dict[str, Floats]:
+        return {name: self.risk.ranks[name] for name in TOLD}
+
+    def _contradictions(self, row: int) -> Iterator[dict[str, Any]]:
+        """What the photo seems to show instead of what the caption states, the surest first."""
+        telling = [
+            slot for slot, odds in enumerate(self.odds[row].tolist()) if odds >= TELLING_ODDS
+        ]  # NaN is not
+        if not telling:
+            return
+        names = self._names
+        for slot in sorted(telling, key=lambda slot: -self.odds[row, slot]):
+            slot_id = names.ids[slot]
+            stated = names.code(slot_id, self.words.of(row).stated[slot_id])
+            yield {
+                "slot": names.labels(slot_id), "stated": names.value_labels(slot_id, stated),
+                "seen": names.value_labels(slot_id, int(self.likeliest[row, slot])),
+            }  # fmt: skip
 
 
 def rank(
-    pairs: Sequence[CaptionedPair],
+    pairs: pyarrow.Table,
     images: Vectors,
     captions: Vectors,
     source: EncoderSource,
     template: Template | None,
-) -> list[Score]:
-    """The scores of all pairs whose photo has a vector, in the order of `pairs`. Signals that are not known are NaN.
+    unknown_share: UnknownShare | None = None,
+    scored: NDArray[np.bool_] | None = None,
+    before: Mapping[str, Before] | None = None,
+) -> Iterator[Ranked]:
+    """Each language's pairs whose photo has a vector, in the order of `pairs`.
 
-    template: None gives no signals from a template.
+    template: None gives no signals from a template. unknown_share: of a caption's tokens, (n,); None: not known.
+    scored: (N,) pairs that are left out, in languages of which `before` says enough.
     """
-    scorable = [pair for pair in pairs if pair.image_id in images.place]
-    wording = _wordings(scorable, template)
-    found: dict[str, Score] = {}
-    for language, members in _by_language(scorable, source).items():
-        unread = None if source.reads(language) else (language, source.id)
-        batch = _as_arrays(members, images, captions, source, wording, template is not None, unread is None)
-        for score in _scores(batch, members, wording, source.id, unread):
-            found[score.pair_id] = score
-    return [found[pair.pair_id] for pair in scorable]
+    image_row = images.rows(pairs["image_id"].combine_chunks())
+    caption_code, caption_ids = codes(pairs["caption_id"])
+    caption_row = captions.rows(caption_ids)[caption_code]
+    group, group_ids = codes(pairs["group_id"])
+    fold = np.array([zlib.crc32(one.encode()) % FOLDS for one in group_ids.to_pylist()], dtype=np.int64)[
+        group
+    ]
+    original = pairs["original"].to_numpy(zero_copy_only=False)
+    language = by_language(pairs["language"], source, original)
+    for name in sorted(set(language)):
+        is_read, earlier = source.reads(name), (before or {}).get(name)
+        rows = np.flatnonzero((language == name) & (image_row >= 0))
+        asked = np.arange(len(rows)) if earlier is None or scored is None else np.flatnonzero(~scored[rows])
+        if len(asked):
+            batch = Pairs(
+                image_of=image_row[rows], caption_of=(caption_row if is_read else caption_code)[rows],
+                group_of=group[rows], images=images.array if is_read else None,
+                captions=captions.array if is_read else None, original=original[rows], fold_of=fold[rows],
+                asked=asked, temperature=source.temperature,
+            )  # fmt: skip
+            words = unknown_share if is_read else None
+            yield _ranked(batch, name, pairs.take(rows), source.id, template, words, earlier)
 
 
-def _by_language(pairs: Sequence[CaptionedPair], source: EncoderSource) -> dict[str, list[CaptionedPair]]:
-    """Captions without letters ("???") are too few to be ranked among themselves: they join the main language."""
-    sizes = Counter(
-        pair.language for pair in pairs if pair.language != NO_LETTERS and source.reads(pair.language)
-    )
-    main = min(sizes, key=lambda language: (-sizes[language], language)) if sizes else NO_LETTERS
-    groups: dict[str, list[CaptionedPair]] = {}
-    for pair in pairs:
-        groups.setdefault(main if pair.language == NO_LETTERS else pair.language, []).append(pair)
-    return groups
+def _ranked(
+    batch: Pairs,
+    language: str,
+    pairs: pyarrow.Table,
+    encoder: str,
+    template: Template | None,
+    unknown_share: UnknownShare | None,
+    earlier: Before | None,
+) -> Ranked:
+    # What a site teaches is learned from the words of all its pairs; once it is known, the asked ones are enough.
+    looked_at = np.arange(len(batch)) if earlier is None else batch.rows
+    found, unknown = _words(pairs.take(looked_at), language, template, unknown_share)
+    batch = replace(
+        batch, wordings=found.spread(looked_at, len(batch)), unknown_tokens=_at(looked_at, unknown, len(batch))
+    )  # fmt: skip
+    if batch.has_vectors:
+        batch = replace(batch, fit=learn(batch) if earlier is None else earlier.fit)
+    signals = compute_signals(batch)
+    reference = earlier.reference if earlier else {k: v[batch.counted] for k, v in signals.items()}
+    likeliest, odds = slot_odds(batch)
+    return Ranked(
+        language, encoder, pairs["pair_id"].combine_chunks().take(batch.rows), signals,
+        label_free(signals, reference), found, likeliest, odds, template, batch.fit, batch.has_vectors,
+    )  # fmt: skip
 
 
-def _wordings(pairs: Sequence[CaptionedPair], template: Template | None) -> dict[tuple[str, str], Wording]:
-    """(caption_id, language) -> what the template finds; each distinct caption is searched once."""
-    if template is None:
-        return {}
-    labels = {
-        slot.id: {str(language): text for language, text in slot.label.items()} for slot in template.slots
-    }
-    found: dict[tuple[str, str], Wording] = {}
-    for pair in pairs:
-        key = (pair.caption_id, pair.language)
-        if key not in found:
-            missing = template.missing(pair.caption, pair.language)
-            vague = template.vague_words(pair.caption, pair.language)
-            found[key] = Wording(
-                tuple((slot, labels[slot]) for slot in missing),
-                tuple((one.word, one.instead) for one in vague),
-            )
+def by_language(
+    languages: pyarrow.ChunkedArray, source: EncoderSource, original: NDArray[np.bool_]
+) -> NDArray[np.str_]:
+    """(N,) among which captions each pair is ranked.
+
+    Captions without letters ("???") are too few to be ranked among themselves: they join the main language, which is
+    that of the most original captions, so that corrections do not move them.
+    """
+    found = np.asarray(languages.to_pylist(), dtype=str)
+    counted = found[original] if original.any() else found
+    sizes = Counter(one for one in counted.tolist() if one != NO_LETTERS and source.reads(one))
+    main = min(sizes, key=lambda one: (-sizes[one], one)) if sizes else NO_LETTERS
+    return np.where(found == NO_LETTERS, main, found)
+
+
+def _words(
+    pairs: pyarrow.Table, language: str, template: Template | None, unknown_share: UnknownShare | None
+) -> tuple[Words, Floats]:
+    """What is found in the captions of n pairs, and the share of unknown tokens (n,); each is read once."""
+    code, ids = codes(pairs["caption_id"])
+    first = np.zeros(len(ids), dtype=np.int64)
+    first[code[::-1]] = np.arange(len(code))[::-1]
+    distinct = pairs["caption"].take(first).to_pylist()
+    own = pairs["language"].take(first).to_pylist()
+    found = [Wording.of(caption, one, template) for caption, one in zip(distinct, own, strict=True)]
+    share = unknown_share(distinct) if unknown_share else np.full(len(distinct), np.nan)
+    return Words(found, code, wordings(found, template)), share[code]
+
+
+def _at(rows: Ints, values: Floats, n: int) -> Floats:
+    """(n,) the values at these rows, NaN elsewhere."""
+    found = np.full(n, np.nan)
+    found[rows] = values
     return found
 
 
-def _as_arrays(
-    pairs: Sequence[CaptionedPair],
-    images: Vectors,
-    captions: Vectors,
-    source: EncoderSource,
-    wording: dict[tuple[str, str], Wording],
-    has_template: bool,
-    is_read: bool,
-) -> Pairs:
-    def count(part: str) -> Floats | None:
-        counts = (
-            [len(getattr(wording[pair.caption_id, pair.language], part)) for pair in pairs]
-            if has_template
-            else []
-        )
-        return np.array(counts, dtype=np.float64) if has_template else None
-
-    captions_at = (
-        [captions.place[p.caption_id] for p in pairs] if is_read else _codes([p.caption_id for p in pairs])
-    )
-    return Pairs(
-        image_of=np.array([images.place[pair.image_id] for pair in pairs], dtype=np.int64),
-        caption_of=np.array(captions_at, dtype=np.int64),
-        group_of=np.array(_codes([pair.group_id for pair in pairs]), dtype=np.int64),
-        images=images.array if is_read else None,
-        captions=captions.array if is_read else None,
-        missing_slots=count("missing"),
-        vague_words=count("vague"),
-        original=np.array([pair.original for pair in pairs], dtype=bool),
-        temperature=source.temperature,
-    )
+def codes(column: pyarrow.ChunkedArray) -> tuple[Ints, pyarrow.Array]:
+    """(N,) a number for each distinct text, and the texts."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
 
 
-def _codes(names: Sequence[str]) -> list[int]:
-    known: dict[str, int] = {}
-    return [known.setdefault(name, len(known)) for name in names]
-
-
-def _scores(
-    batch: Pairs,
-    pairs: Sequence[CaptionedPair],
-    wording: dict[tuple[str, str], Wording],
-    encoder_id: str,
-    unread: tuple[str, str] | None,
-) -> list[Score]:
-    signals = compute_signals(batch)
-    found = label_free(signals, batch.counted)
-    scores = []
-    for row, pair in enumerate(pairs):
-        words = wording.get((pair.caption_id, pair.language), Wording())
-        told = Findings(
-            misfit=_share(found.misfit, row),
-            cosine_rank=_share(found.ranks["cosine"], row),
-            neg_clip_loss_rank=_share(found.ranks["neg_clip_loss"], row),
-            unlike_photos=float(signals["caption_reuse"][row]),
-            missing=words.missing,
-            vague=words.vague,
-            doubts=tuple((name, float(values[row])) for name, values in found.doubts.items()),
-            unread=unread,
-        )
-        numbers = {name: float(values[row]) for name, values in signals.items()}
-        scores.append(Score(pair.pair_id, encoder_id, numbers, float(found.risk[row]), reasons(told)))
-    return scores
-
-
-def _share(values: NDArray[np.floating], row: int) -> float | None:
+def _share(values: Floats, row: int) -> float | None:
     return None if math.isnan(values[row]) else float(values[row])

@@ -2,36 +2,44 @@
 
     result = score(site)                    # ScoreResult; a second call finds nothing to do and loads no model
 
-Vectors are computed outside any transaction and kept on disk, so a killed run goes on where it stopped. Signals that
-depend on the whole site (ranks, reuse) are computed anew when a pair was added, from stored vectors. All scores of an
-encoder are replaced in one transaction; those of other encoders stay beside them. Pairs without a caption need no
-score: they lead the queue by themselves.
+Vectors are computed outside any transaction and kept on disk, so a killed run goes on where it stopped. Pairs are
+compared with those that were there before any person corrected (scoring/pairs.py): after some corrections only their
+new captions are embedded and ranked, all others keep their signals. New photos or legacy captions, another template or
+other weights rank the site anew. At the end risk and order of all pairs are fitted to what people have said by now
+(scoring/refit.py). Scores of other encoders stay beside. Pairs without a caption need no score: they lead the queue.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import math
+import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from data.errors import GenbaError
 from data.jobs import Progress, silent
-from data.records import Score
 from data.store import now
-from scoring import risk
-from scoring.catalogue import DEFAULT_ENCODER
-from scoring.embed import EmbedCounts, Photo, embed_wanted, is_readable, wanted
-from scoring.encoders import load_source, source_for_site
-from scoring.ranking import CaptionedPair, rank
-from scoring.vectors import VectorStore
+from scoring import refit, risk, tokens
+from scoring.catalogue import readers_of
+from scoring.decode import Photo
+from scoring.embed import EmbedCounts, Embedded, embed_wanted, is_readable, wanted
+from scoring.encoders import load_source, load_tokenizer, source_for_site
+from scoring.ranking import Before, CaptionedPair, Ranked, rank
+from scoring.site_fit import SiteFit
+from scoring.vectors import Vectors, VectorStore
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from data.site import Site
     from data.store import Database
     from data.templates import Template
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
 ENGINES = ("local",)
 LOCK = ".score.lock"
 ROUNDS = 3  # captions that people added meanwhile are scored by another, short, round
+CHUNK = 50_000  # scores written at a time, so that a million of them need little memory
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +59,15 @@ class ScoreResult:
 
     encoder: str
     pairs: int
-    written: int  # scores that this run computed; 0 when nothing was new
+    written: int  # pairs whose signals this run computed; 0 when nothing was new
     images_embedded: int
     captions_embedded: int
+    captions_cut: int  # of those that this run ranked: longer than the encoder reads
     missing: int  # pairs without a caption: they need no score
     unreadable_photos: int
     not_read: dict[str, int]  # language that the encoder does not read -> pairs ranked by their words alone
+    risk: str  # "label_free" until enough people's answers are there, then "learned", or "label_free" calibrated
+    answers: int  # that the risk was fitted to
     seconds: float
 
 
@@ -77,6 +89,7 @@ def score(
             whole = run.round()
             if whole:
                 break
+        run.refit()
         return run.result(time.monotonic() - started)
 
 
@@ -96,6 +109,32 @@ def score_lock(site: Site) -> Iterator[None]:
         ) from None
 
 
+@dataclass(frozen=True)
+class Basis:
+    """Digests of what scores follow from. `counted`: of what all pairs are compared with; `pairs`: of all pairs."""
+
+    counted: str
+    pairs: str
+
+    @classmethod
+    def of(cls, pairs: pyarrow.Table, source: EncoderSource, template: Template) -> Basis:
+        import pyarrow.compute as pc
+
+        rules = f"{risk.VERSION} {source.fingerprint} {source.languages} {template.model_dump_json()}"
+        original = pairs.filter(pc.field("original"))
+        return cls(
+            _digest(rules, [original["pair_id"], original["group_id"], original["language"]]),
+            _digest(rules, [pairs["pair_id"], pairs["group_id"], pairs["language"]]),
+        )
+
+
+def _digest(rules: str, columns: Sequence[pyarrow.ChunkedArray]) -> str:
+    found = hashlib.sha256(rules.encode())
+    for column in columns:
+        found.update("\n".join(column.to_pylist()).encode())
+    return found.hexdigest()[:32]
+
+
 @dataclass
 class _Run:
     """One run of one encoder: what it has done so far."""
@@ -107,7 +146,10 @@ class _Run:
     progress: Progress
     counts: EmbedCounts = field(default_factory=EmbedCounts)
     written: int = 0
+    cut: int = 0
+    fit: refit.RiskFit | None = None
     _encoder: Encoder | None = None
+    _tokenizer: tuple[Any, int] | None = None
 
     @property
     def state(self) -> str:
@@ -115,41 +157,135 @@ class _Run:
         return f"score_basis:{self.source.slug}"
 
     def is_current(self) -> bool:
-        """Whether the scores are those of today's pairs, template and weights, and the vectors are whole.
-
-        If so, the queue is ranked by this encoder (again: after a rollback the scores are there already).
-        """
-        pairs = captioned_pairs(self.site)
+        """Whether the scores are those of today's pairs, template and weights, and the vectors are whole."""
         with self.site.connect() as db:
-            remembered = db.get_state(self.state)
-            unscored = unscored_photos(self.site, db, self.source.id)
-        if remembered != basis(pairs, self.source, self.template) or self._store().manifest() is None:
+            pairs = captioned_table(db)
+            remembered = self._remembered(db)
+        basis = Basis.of(pairs, self.source, self.template)
+        if remembered != {"counted": basis.counted, "pairs": basis.pairs} or self._store().manifest() is None:
             return False
+        with self.site.connect() as db:
+            unscored = unscored_photos(self.site, db, self.source.id)
         if any(is_readable(photo) for photo in unscored):
             return False
         self.counts = replace(self.counts, unreadable=len(unscored))
-        with self.site.connect() as db:
-            db.set_state("scored_encoder", self.source.id)
         return True
 
     def round(self) -> bool:
         """Embed, rank and write once. True when every pair has a score, but those whose photo cannot be read."""
-        pairs = captioned_pairs(self.site)  # before `wanted`, so that every caption of a pair is embedded
-        todo = wanted(self.site, self.source)
-        found = embed_wanted(self._store(), self._load, todo, self.progress)
+        with self.site.connect() as db:
+            pairs = captioned_table(db)  # before `wanted`, so that every caption of a pair is embedded
+        found = embed_wanted(self._store(), self._load, wanted(self.site, self.source), self.progress)
         self.counts = replace(
             found.counts,
             images=self.counts.images + found.counts.images,
             captions=self.counts.captions + found.counts.captions,
         )
-        self.progress(0, None, "rank")
-        scores = rank(pairs, found.images, found.captions, self.source, self.template)
-        rows = score_rows(scores, self.source.fingerprint)
-        self.written = len(rows)
-        made_of = basis(pairs, self.source, self.template)
-        unreadable = {photo.image_id for photo in todo.photos} - set(found.images.place)
+        basis = Basis.of(pairs, self.source, self.template)
+        with tempfile.TemporaryDirectory() as folder:
+            files = list(self._ranked(pairs, found, basis, Path(folder)))
+            unreadable = {photo.image_id for photo in found.unreadable}
+            with self.site.connect() as db:
+                return write_scores(db, self.source, files, unreadable, self.state, basis)
+
+    def _ranked(self, pairs: pyarrow.Table, found: Embedded, basis: Basis, folder: Path) -> Iterator[Path]:
+        """Rank what has no signals yet, and write the scores into Parquet files of the folder."""
+        import pyarrow.parquet
+
+        scored, before = self._before(pairs, found.images, basis)
+        at, ranked_so_far = now(), 0
+        total = len(pairs) - int(scored.sum())
+        self.progress(0, total, "rank")
+        for ranked in rank(
+            pairs,
+            found.images,
+            found.captions,
+            self.source,
+            self.template,
+            self._unknown_share,
+            scored,
+            before,
+        ):
+            if ranked.fit is not None and ranked.language not in before:
+                self._keep_fit(ranked, basis)
+            for start in range(0, len(ranked), CHUNK):
+                path = folder / f"{ranked.language}-{start}.parquet"
+                rows = ranked.scores(start, start + CHUNK, self.source.fingerprint, at)
+                pyarrow.parquet.write_table(rows, path)
+                ranked_so_far += len(rows)
+                self.progress(ranked_so_far, total, "rank")
+                yield path
+        self.written = ranked_so_far
+
+    def _before(
+        self, pairs: pyarrow.Table, images: Vectors, basis: Basis
+    ) -> tuple[np.ndarray, dict[str, Before]]:
+        """(N,) pairs that have signals, and by language what is known: nothing, when all must be ranked anew."""
+        import pyarrow.compute as pc
+
+        nothing = np.zeros(len(pairs), dtype=bool)
         with self.site.connect() as db:
-            return write_scores(db, self.source, rows, unreadable, self.state, made_of)
+            if self._remembered(db).get("counted") != basis.counted:
+                return nothing, {}
+            earlier = refit.scored_pairs(db, self.source)
+        before = {}
+        for language in sorted(set(earlier.language)):
+            is_counted = (earlier.original & (earlier.language == language)).any()
+            fit = self._kept_fit(language, basis)
+            if is_counted and (fit is not None or not self.source.reads(language)):
+                before[language] = Before(earlier.reference(language), fit)
+        known = pc.is_in(pairs["pair_id"].combine_chunks(), value_set=earlier.pair_id)  # type: ignore[attr-defined]
+        scored, original = (of.to_numpy(zero_copy_only=False) for of in (known, pairs["original"]))
+        if (images.rows(pairs["image_id"].combine_chunks())[original & ~scored] >= 0).any():
+            return (
+                nothing,
+                {},
+            )  # a photo that could not be read is back: others are compared with its pairs too
+        return scored, before
+
+    def _fit_file(self, language: str) -> Path:
+        return self._store().folder / f"site-fit-{language}.npz"
+
+    def _keep_fit(self, ranked: Ranked, basis: Basis) -> None:
+        """What the counted pairs taught, for the next run."""
+        assert ranked.fit is not None
+        path = self._fit_file(ranked.language)
+        half_written = path.with_suffix(".tmp")
+        with half_written.open("wb") as file:
+            np.savez(file, basis=np.array(basis.counted), **ranked.fit.arrays)  # type: ignore[arg-type]
+        half_written.replace(path)
+
+    def _kept_fit(self, language: str, basis: Basis) -> SiteFit | None:
+        """None: there is none, it was learned from other pairs, or it is damaged; then it is learned again."""
+        path = self._fit_file(language)
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                if str(found["basis"]) != basis.counted:
+                    return None
+                return SiteFit({name: found[name] for name in found.files if name != "basis"})
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            log.warning("%s is damaged (%s). What the site teaches is learned again.", path, error)
+            return None
+
+    def _unknown_share(self, captions: Sequence[str]) -> np.ndarray:
+        if self._tokenizer is None:
+            encoder = self._encoder
+            self._tokenizer = (
+                (encoder.tokenizer, encoder.context_length) if encoder else load_tokenizer(self.source)
+            )
+        tokenizer, context_length = self._tokenizer
+        self.cut += sum(tokens.is_truncated(tokenizer, context_length, captions))
+        return tokens.unknown_share(tokenizer, captions)
+
+    def refit(self) -> None:
+        """Risk and order of all pairs by what people have said; the queue is ranked by this encoder from now on."""
+        self.progress(0, None, "risk")
+        self.fit = refit.refit(self.site, self.source)
+        with self.site.connect() as db:
+            if self._remembered(db):
+                db.set_state("scored_encoder", self.source.id)
 
     def result(self, seconds: float) -> ScoreResult:
         with self.site.connect() as db:
@@ -162,16 +298,36 @@ class _Run:
         not_read = {
             row["language"]: row["pairs"] for row in languages if not self.source.reads(row["language"])
         }
-        if self.written:
-            for language, pairs in not_read.items():
-                log.warning(
-                    "The encoder %s does not read the language %r: %d captions are ranked by their words alone. "
-                    "An encoder that reads it: %s", self.source.id, language, pairs, DEFAULT_ENCODER,
-                )  # fmt: skip
+        self._tell_once(not_read)
+        if self.cut:
+            log.warning(
+                "%d captions are longer than the encoder %s reads; what stands at their end was not looked at.",
+                self.cut, self.source.id,
+            )  # fmt: skip
         return ScoreResult(
-            self.source.id, scored, self.written, self.counts.images, self.counts.captions, missing,
-            self.counts.unreadable, not_read, round(seconds, 1),
+            self.source.id, scored, self.written, self.counts.images, self.counts.captions, self.cut, missing,
+            self.counts.unreadable, not_read, self.fit.kind if self.fit else "label_free",
+            self.fit.answers if self.fit else 0, round(seconds, 1),
         )  # fmt: skip
+
+    def _remembered(self, db: Database) -> dict[str, str]:
+        """What the scores in the store follow from: see Basis; {} when there are none, or of an older Genba."""
+        found = db.get_state(self.state)
+        return found if isinstance(found, dict) else {}
+
+    def _tell_once(self, not_read: dict[str, int]) -> None:
+        """A language that the encoder does not read is told once for each site, by name, with an encoder that does."""
+        key = f"unread_told:{self.source.slug}"
+        with self.site.connect() as db:
+            told = set(db.get_state(key) or [])
+            db.set_state(key, sorted(told | set(not_read)))
+        for language in sorted(set(not_read) - told):
+            reader = next(iter(readers_of(language)), None)
+            log.warning(
+                "The encoder %s does not read the language %r: %d captions are ranked by their words alone. "
+                "An encoder that reads it: %s", self.source.id, language, not_read[language],
+                f"{reader.id} ({reader.licence})" if reader else "none that is known",
+            )  # fmt: skip
 
     def _store(self) -> VectorStore:
         return VectorStore.of(self.site, self.source)
@@ -183,15 +339,19 @@ class _Run:
         return self._encoder
 
 
+def captioned_table(db: Database) -> pyarrow.Table:
+    """Every pair with a caption, ordered by id, with the fields of CaptionedPair."""
+    return db.table(
+        "SELECT p.pair_id, p.image_id, i.group_id, p.caption_id, p.caption, p.language, "
+        "p.origin IN ('legacy', 'draft') AS original FROM pairs p JOIN images i ON i.image_id = p.image_id "
+        "WHERE p.state = 'captioned' ORDER BY p.pair_id"
+    )
+
+
 def captioned_pairs(site: Site) -> list[CaptionedPair]:
-    """Every pair with a caption, ordered by id."""
+    """The same as records."""
     with site.connect() as db:
-        rows = db.rows(
-            "SELECT p.pair_id, p.image_id, i.group_id, p.caption_id, p.caption, p.language, "
-            "p.origin IN ('legacy', 'draft') AS original FROM pairs p JOIN images i ON i.image_id = p.image_id "
-            "WHERE p.state = 'captioned' ORDER BY p.pair_id"
-        )
-    return [CaptionedPair(**row) for row in rows]
+        return [CaptionedPair(**row) for row in captioned_table(db).to_pylist()]
 
 
 def unscored_photos(site: Site, db: Database, encoder_id: str) -> list[Photo]:
@@ -205,41 +365,21 @@ def unscored_photos(site: Site, db: Database, encoder_id: str) -> list[Photo]:
     return [Photo(row["image_id"], row["uri"], site.photo_path(row["root"], row["uri"])) for row in rows]
 
 
-def basis(pairs: Sequence[CaptionedPair], source: EncoderSource, template: Template) -> str:
-    """A digest of everything that the scores follow from: equal digests, equal scores."""
-    digest = hashlib.sha256(f"{risk.VERSION} {source.fingerprint} {source.languages}".encode())
-    digest.update(template.model_dump_json().encode())
-    for pair in pairs:
-        digest.update(f"{pair.pair_id} {pair.group_id} {pair.language} {pair.original}\n".encode())
-    return digest.hexdigest()
-
-
-def score_rows(scores: Sequence[Score], fingerprint: str) -> list[dict[str, Any]]:
-    """Rows of the table `scores`; what is not known is null."""
-    at = now()
-    rows = []
-    for one in scores:
-        signals = {name: None if math.isnan(value) else value for name, value in one.signals.items()}
-        rows.append({
-            "pair_id": one.pair_id, "encoder": one.encoder, "fingerprint": fingerprint, "cosine": signals["cosine"],
-            "signals": json.dumps(signals), "risk": one.risk, "reasons": json.dumps(one.reasons, ensure_ascii=False),
-            "scored_at": at,
-        })  # fmt: skip
-    return rows
-
-
 def write_scores(
     db: Database,
     source: EncoderSource,
-    rows: Sequence[dict[str, Any]],
+    files: Sequence[Path],
     unreadable: set[str],
     state: str,
-    made_of: str,
+    basis: Basis,
 ) -> bool:
-    """Replace the encoder's scores. Returns whether every captioned pair has one now, but those of unreadable photos;
-    then the queue is ranked by this encoder from now on.
+    """Add or replace the encoder's scores. Returns whether every captioned pair has one now, but those of unreadable
+    photos; then it is remembered what they follow from.
     """
-    db.insert("scores", rows, on_conflict="replace")
+    written = 0
+    for file in files:
+        written += int(db.value("SELECT count(*) FROM read_parquet(?)", [str(file)]))
+        db.execute("INSERT OR REPLACE INTO scores BY NAME SELECT * FROM read_parquet(?)", [str(file)])
     db.execute(
         "DELETE FROM scores s WHERE s.encoder = ? AND (s.fingerprint <> ? OR NOT EXISTS "
         "(SELECT 1 FROM pairs p WHERE p.pair_id = s.pair_id AND p.state = 'captioned'))",
@@ -252,7 +392,6 @@ def write_scores(
     )
     whole = {row["image_id"] for row in without} <= unreadable
     if whole:
-        db.set_state("scored_encoder", source.id)
-        db.set_state(state, made_of)
-    db.event("genba", "score", {"encoder": source.id, "pairs": len(rows), "whole": whole})
+        db.set_state(state, {"counted": basis.counted, "pairs": basis.pairs})
+    db.event("genba", "score", {"encoder": source.id, "pairs": written, "whole": whole})
     return whole

@@ -21,6 +21,7 @@ PAGES = {
     "queue": "Queue",
     "correct": "Correct",
     "overview": "Overview",
+    "finder": "Finder",
     "runs": "Retrainings",
     "jobs": "Jobs",
 }

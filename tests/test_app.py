@@ -35,11 +35,19 @@ from tests.conftest import CHECKOUT
 NASTY = "<script>document.title = 'pwned'</script> **太字** [x](http://x) :red[y]"
 WAIT_MS = 60_000
 TEXTS = {
-    "ja": {"queue": "キュー", "correct": "修正", "overview": "概要", "runs": "再学習", "jobs": "ジョブ"},
+    "ja": {
+        "queue": "キュー",
+        "correct": "修正",
+        "overview": "概要",
+        "finder": "誤りの検出",
+        "runs": "再学習",
+        "jobs": "ジョブ",
+    },
     "en": {
         "queue": "Queue",
         "correct": "Correct",
         "overview": "Overview",
+        "finder": "Finder",
         "runs": "Retrainings",
         "jobs": "Jobs",
     },
@@ -234,7 +242,7 @@ def test_every_page_speaks_both_languages_and_complains_of_nothing(web: Web, bro
     with visit(browser, web, complaints) as page:
         for language in ("en", "ja"):
             speak(page, language)
-            for name in ("overview", "runs", "jobs", "queue"):
+            for name in ("overview", "finder", "runs", "jobs", "queue"):
                 go(page, name, language)
                 expect(page.locator("[data-testid=stException]")).to_have_count(0)
         assert page.title() == "キュー · 第一工場 <b>"

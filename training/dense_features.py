@@ -10,11 +10,10 @@ the late ones. The tower is not changed and no gradient is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from data.errors import GenbaError
 from scoring.encoders import Encoder
+from scoring.patches import inner_maps
 
 if TYPE_CHECKING:
     import torch
@@ -28,22 +27,7 @@ def dense_maps(encoder: Encoder, batch: torch.Tensor) -> torch.Tensor:
 
     Raises GenbaError for an image tower that does not show its inner maps.
     """
-    import torch
-
-    tower: Any = encoder.model.visual
-    if not hasattr(tower, "forward_intermediates"):
-        raise GenbaError(
-            f"The image tower of {encoder.id!r} ({type(tower).__name__}) does not show its inner maps."
-        )
-    was_training = encoder.model.training
-    encoder.model.eval()
-    try:
-        with torch.no_grad(), _autocast(encoder):
-            found = tower.forward_intermediates(batch, intermediates_only=True, output_fmt="NCHW")
-    finally:
-        encoder.model.train(was_training)
-    chosen = choose_maps(found["image_intermediates"], batch.shape[-1])
-    return on_one_grid(chosen)
+    return on_one_grid(choose_maps(inner_maps(encoder, batch), batch.shape[-1]))
 
 
 def choose_maps(maps: Sequence[torch.Tensor], side: int) -> list[torch.Tensor]:
@@ -68,10 +52,3 @@ def on_one_grid(maps: Sequence[torch.Tensor]) -> torch.Tensor:
         ],
         dim=1,
     )  # fmt: skip
-
-
-def _autocast(encoder: Encoder) -> AbstractContextManager[Any]:
-    import torch
-
-    is_mixed = encoder.precision == "bf16"
-    return torch.autocast(encoder.device, dtype=torch.bfloat16) if is_mixed else nullcontext()

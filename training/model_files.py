@@ -57,7 +57,7 @@ def write_model(
     pairs = sorted(items, key=lambda item: item["item_id"])[:CHECKED_PAIRS]
     check = [{key: pair[key] for key in ("root", "uri", "caption")} for pair in pairs]
     cosines = score_pairs(site, encoder, check)
-    meta = {**meta, "model_id": model_id, "fingerprint": source.fingerprint,
+    meta = {**meta, "model_id": model_id, "fingerprint": source.files_fingerprint,
             "check": [{**pair, "cosine": cosine} for pair, cosine in zip(check, cosines, strict=True)]}  # fmt: skip
     _compare(site, model_id, meta, encoder.device)
     temporary = folder / f"{META}.tmp"
@@ -80,7 +80,7 @@ def check_model(site: Site, model_id: str, device: str = "cpu") -> None:
     """Read the model back: the same files as were written, and the same cosines. Raises GenbaError."""
     meta = read_meta(site, model_id)
     source = source_for_site(site, encoder_of(model_id))
-    if source.fingerprint != meta["fingerprint"]:
+    if source.files_fingerprint != meta["fingerprint"]:
         raise GenbaError(f"The files of the model {model_id} are not those that its retraining wrote.",
                          next=f"genba retrain {site.root}")  # fmt: skip
     _compare(site, model_id, meta, device)

@@ -254,7 +254,7 @@ def _optimizer(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
 def _autocast(encoder: Encoder) -> AbstractContextManager[Any]:
     import torch
 
-    is_mixed = encoder.device == "cuda" and encoder.precision == "bf16"
+    is_mixed = encoder.device == "cuda"
     return torch.autocast("cuda", dtype=torch.bfloat16) if is_mixed else nullcontext()
 
 

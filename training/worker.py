@@ -29,6 +29,7 @@ from data.errors import GenbaError
 from data.jobs import Job, JobCancelled, JobProgress, Progress, silent
 from data.site import Site
 from data.store import now
+from scoring import refit
 from training import policy, up
 from training.policy import Decision, Standing
 
@@ -191,7 +192,8 @@ class Worker:
             self.handlers["sync"](site, {}, silent)
 
     def _score(self) -> None:
-        """Queue a scoring when there are captions that the encoder in use has not scored, at most once a minute."""
+        """Queue a scoring when there are captions that the encoder in use has not scored, or answers that the risk has
+        not learned from, at most once a minute."""
         site = self.site
         encoder = site.encoder_id()
         with site.connect() as db:
@@ -201,7 +203,7 @@ class Worker:
             )
             if is_active or now() - last < SCORE_AGAIN_AFTER:
                 return
-            if db.value(UNSCORED_SQL, [last, encoder]):
+            if db.value(UNSCORED_SQL, [last, encoder]) or refit.is_due(db, encoder):
                 jobs.enqueue(db, "score", requested_by="genba")
 
     def _retrain(self) -> None:

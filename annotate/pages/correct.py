@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from annotate import corrections, form, queue
-from annotate.pages import inputs, person, progress, work
+from annotate.pages import inputs, narrowed, person, progress, why, work
 from annotate.pages import queue as queue_page
 from annotate.pages.elements import (
     Opened,
@@ -181,15 +181,17 @@ def _old_caption(hand: Work, at: Opened) -> None:
 
     _ = at.translate
     with st.container(border=True, gap="xsmall", key="old-caption"):
-        note(_("Caption now"))
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            note(_("Caption now"))
+            why.show()
         if hand.is_missing:
             st.badge(_("No caption yet"), icon=":material/edit_note:", color="orange")
         else:
             st.text(hand.row["caption"])
         with st.container(gap=None):
-            if hand.row["audit"]:
+            if hand.is_blind:
                 note(_("No reasons are shown for this one: judge it by the photo alone."))
-            for reason in hand.row.get("reasons", []):
+            for reason in [] if hand.is_blind else hand.row["reasons"][: queue_page.REASONS_SHOWN]:
                 note("• " + words(reason, at.language))
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         note(_("File: {name}").format(name=hand.row["image"]))
@@ -300,6 +302,8 @@ def _nothing(at: Opened) -> None:
     """Why no pair came: nothing waits at all, or only what others have in work and what this person skipped."""
     _ = at.translate
     live_strip()
+    if narrowed.nothing_left(at):
+        return
     if not queue.count(at.site):
         queue_page.nothing(at)
         return

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from data.errors import GenbaError
+from data.heat_maps import heat_address
 from data.messages import Translate, number, translator
 from data.served import photo_address
 from data.site import Site
@@ -103,9 +104,19 @@ def empty(
 
 
 def photo_url(site: Site, image_id: str) -> str:
-    """The photo's signed address as the browser reaches it; Streamlit takes no relative ones."""
+    """The photo's signed address as the browser reaches it."""
+    return _absolute(site, photo_address(site, image_id))
+
+
+def heat_url(site: Site, key: str) -> str:
+    """The signed address of a photo with a heat map (data/heat_maps.py)."""
+    return _absolute(site, heat_address(site, key))
+
+
+def _absolute(site: Site, address: str) -> str:
+    """Streamlit takes no relative ones."""
     url = urlsplit(st.context.url or f"http://{site.settings.web.host}:{site.settings.web.port}")
-    return f"{url.scheme}://{url.netloc}{photo_address(site, image_id)}"
+    return f"{url.scheme}://{url.netloc}{address}"
 
 
 def go_to(page: str) -> None:

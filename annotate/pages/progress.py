@@ -7,6 +7,7 @@ from datetime import UTC, datetime, tzinfo
 import streamlit as st
 
 from annotate import queue
+from annotate.pages import narrowed
 from annotate.pages.elements import Opened
 from data.messages import number
 from data.site import Site
@@ -28,10 +29,14 @@ def answered_today(site: Site, person: str, zone: tzinfo | None = None) -> int:
 
 
 def show(at: Opened, waiting: int | None = None) -> None:
-    """Two badges for the head of a page: answered today, waiting. waiting: where the page has counted already."""
+    """Badges for the head of a page: answered today, waiting. waiting: where the page has counted already.
+
+    Without it the page is the one that works through the slice, and the slice and its own count stand there.
+    """
     _ = at.translate
     if waiting is None:
-        waiting = queue.count(at.site)
+        narrowed.badge(at)
+        waiting = queue.count(at.site, **narrowed.current().arguments)
     if st.session_state.get("name"):
         done = number(answered_today(at.site, at.person), at.language)
         st.badge(_("Today: {n}").format(n=done), icon=":material/task_alt:", color="green")

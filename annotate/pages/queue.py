@@ -1,4 +1,7 @@
-"""The queue: the captions that most need a person, with their reasons; one click opens the form on one of them."""
+"""The queue: the captions that most need a person, with their reasons; one click opens the form on one of them.
+
+Pairs under audit never stand here (annotate/queue.py).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from typing import Any
 import streamlit as st
 
 from annotate import queue
-from annotate.pages import progress
+from annotate.pages import narrowed, progress
 from annotate.pages.elements import Opened, empty, go_to, note, opened, photo_url, shows_errors
 from annotate.pages.jobs_strip import live_strip
+from annotate.pages.narrowed import Narrowed
 from data import jobs
-from data.messages import LANGUAGES, number
+from data.messages import number
 from data.site import Site
 from data.store import now
 
@@ -27,51 +31,29 @@ def page() -> None:
     at = opened()
     _ = at.translate
     head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-    language, words = _filters(at)
-    waiting = queue.count(at.site, language, words)
+    chosen = narrowed.choose(at)
+    waiting = queue.count(at.site, **chosen.arguments)
     with head:
         st.title(_("Queue"), anchor=False, width="content")
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
-            progress.show(at, waiting if not (language or words) else None)
+            progress.show(at, waiting)
             if waiting and st.button(
                 _("Start with the first"), type="primary", icon=":material/play_arrow:", key="start"
             ):
-                _open(None)
+                _open(None, chosen)
     live_strip()
     if not waiting:
-        nothing(at, bool(language or words))
+        nothing(at, bool(chosen))
         return
     number_of_pages = -(-waiting // PAGE_ROWS)
-    chosen = min(st.session_state.get("queue-page", 1), number_of_pages)
-    offset = (chosen - 1) * PAGE_ROWS
-    rows = queue.top(at.site, PAGE_ROWS, offset, language, words)
+    page_number = min(st.session_state.get("queue-page", 1), number_of_pages)
+    rows = queue.top(at.site, PAGE_ROWS, (page_number - 1) * PAGE_ROWS, **chosen.arguments)
     holders = _holders(at.site, [row["pair_id"] for row in rows])
     for row in rows:
-        _row(row, holders.get(row["pair_id"]), at)
+        _row(row, holders.get(row["pair_id"]), chosen, at)
     if number_of_pages > 1:
         with st.container(horizontal_alignment="center"):
-            st.pagination(number_of_pages, default=chosen, key="queue-page", persist_state="session")
-
-
-def _filters(at: Opened) -> tuple[str | None, str]:
-    _ = at.translate
-    names = {"all": _("All languages"), **LANGUAGES}
-    with st.container(horizontal=True, vertical_alignment="center"):
-        chosen = st.segmented_control(
-            _("Language of the caption"), list(names), format_func=lambda key: names[key], default="all",
-            required=True, key="queue-language", label_visibility="collapsed", on_change=_first_page,
-            persist_state="session",
-        )  # fmt: skip
-        words = st.text_input(
-            _("Words in the caption"), key="queue-words", placeholder=_("Search in the captions"),
-            label_visibility="collapsed", icon=":material/search:", on_change=_first_page, max_chars=100,
-            persist_state="session",
-        )  # fmt: skip
-    return (None if chosen in (None, "all") else str(chosen)), words.strip()
-
-
-def _first_page() -> None:
-    st.session_state["queue-page"] = 1
+            st.pagination(number_of_pages, default=page_number, key="queue-page", persist_state="session")
 
 
 def _holders(site: Site, pair_ids: list[str]) -> dict[str, str]:
@@ -84,7 +66,7 @@ def _holders(site: Site, pair_ids: list[str]) -> dict[str, str]:
     return {row["pair_id"]: row["annotator"] for row in rows}
 
 
-def _row(row: dict[str, Any], holder: str | None, at: Opened) -> None:
+def _row(row: dict[str, Any], holder: str | None, chosen: Narrowed, at: Opened) -> None:
     _ = at.translate
     with st.container(border=True, key=f"row-{row['pair_id'][:16]}"):
         photo, text, act = st.columns([1.3, 5, 1.9], vertical_alignment="center")
@@ -103,7 +85,7 @@ def _row(row: dict[str, Any], holder: str | None, at: Opened) -> None:
             elif st.button(
                 _("Correct this"), key=f"open-{row['pair_id']}", width="stretch", icon=":material/edit:"
             ):
-                _open(row["pair_id"])
+                _open(row["pair_id"], chosen)
 
 
 def _reasons(row: dict[str, Any], at: Opened) -> None:
@@ -124,7 +106,8 @@ def _risk(row: dict[str, Any], at: Opened) -> None:
     st.progress(min(max(risk, 0.0), 1.0), text=f":{color}[**{percent}**]")
 
 
-def _open(pair_id: str | None) -> None:
+def _open(pair_id: str | None, chosen: Narrowed) -> None:
+    narrowed.start(chosen)
     st.session_state["open_pair"] = pair_id
     go_to("correct")
 
@@ -137,7 +120,11 @@ def nothing(at: Opened, is_filtered: bool = False) -> None:
         scored = db.value("SELECT count(*) FROM scores")
         active = {job.name for job in jobs.jobs(db, limit=20) if job.state in jobs.ACTIVE}
     if is_filtered:
-        empty(_("No caption matches"), _("Choose another language or other words."), ":material/search_off:")
+        empty(
+            _("No caption matches"),
+            _("Choose another language, another slice or other words."),
+            ":material/search_off:",
+        )
     elif not captions:
         empty(
             _("No captions yet"), _("Read them in on the command line; they appear here once they are scored."),

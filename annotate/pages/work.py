@@ -14,6 +14,7 @@ from typing import Any
 import streamlit as st
 
 from annotate import corrections, form, form_drafts, label_studio_server, queue
+from annotate.pages import narrowed
 from annotate.pages.elements import Opened
 from data.settings import is_loopback
 from data.site import Site
@@ -47,6 +48,11 @@ class Work:
         """True when the photo has no caption yet."""
         return bool(self.row["state"] == "missing")
 
+    @property
+    def is_blind(self) -> bool:
+        """True when it is judged for the audit: nothing may be shown of what the encoder makes of it."""
+        return bool(self.row.get("audit", True)) or "risk" not in self.row
+
     def touch(self) -> None:
         """The person did something now."""
         now = time.time()
@@ -68,12 +74,12 @@ def in_hand(at: Opened) -> Work | None:
     skipped: set[str] = st.session_state.setdefault("skipped", set())
     row = None
     if pair_id is None or not _is_answered(at.site, pair_id):
-        row = queue.claim(at.site, at.person, skip=skipped, pair_id=pair_id)
+        row = queue.claim(at.site, at.person, skip=skipped, pair_id=pair_id, **narrowed.current().arguments)
     if row is None and pair_id:
         st.session_state["notice"] = at.translate(
             "Somebody else has this caption in work or has answered it. Here is the next one."
         )
-        row = queue.claim(at.site, at.person, skip=skipped)
+        row = queue.claim(at.site, at.person, skip=skipped, **narrowed.current().arguments)
     if row is None:
         st.session_state.pop("work", None)
     elif not held or held.pair_id != row["pair_id"]:

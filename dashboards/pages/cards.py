@@ -71,9 +71,9 @@ def _left(at: Opened) -> None:
         if found.simulated_judged:
             simulated_badge(at, found.simulated_judged)
     formula = _(
-        "Share of wrong captions among the blind audit's draws, times the captions that nobody has judged. "
-        "Exact 95 % interval of Clopper and Pearson (1934), for a simple random draw. "
-        "Corrections from the queue are chosen by risk and are never counted here."
+        "From blind random captions alone: share of wrong ones in each stratum of the draw, times the captions in it, "
+        "less what has been found there since. Exact 95 % interval. Corrections from the queue are chosen by risk and "
+        "are never counted in the share. More of it stands on the page Finder."
     )
     how(_("How is this computed?"), formula, figures.AUDIT_SQL, figures.VERDICTS_SQL, popover=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -25,7 +26,7 @@ def how(
         if more:
             more()
         for query in queries:
-            st.code(query.strip(), language="sql", wrap_lines=True)
+            st.code(dedent(query).strip(), language="sql", wrap_lines=True)
     return place
 
 

@@ -172,11 +172,14 @@ def _result(job: Job, at: Opened) -> str:
     simple = {
         key: value for key, value in found.items() if isinstance(value, (str, int, float)) and value != 0
     }
-    return ", ".join(f"{result_name(key, at)} {_plain(value)}" for key, value in simple.items())
+    return ", ".join(f"{result_name(key, at)} {_plain(value, at)}" for key, value in simple.items())
 
 
-def _plain(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+def _plain(value: str | float, at: Opened) -> str:
+    _ = at.translate
+    if isinstance(value, str):
+        return {"learned": _("learned"), "label_free": _("label-free")}.get(value, value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
 
 
 def result_name(key: str, at: Opened) -> str:
@@ -193,6 +196,9 @@ def result_name(key: str, at: Opened) -> str:
         "written": _("newly scored"),
         "images_embedded": _("photos read"),
         "captions_embedded": _("captions read"),
+        "captions_cut": _("captions cut to the encoder's length"),
+        "risk": _("risk"),
+        "answers": _("answers learned from"),
         "unreadable_photos": _("unreadable photos"),
         "unreadable": _("unreadable photos"),
         "seconds": _("seconds"),

@@ -1,18 +1,23 @@
-"""The ranked queue, leases and the blind audit, on a real store."""
+"""The ranked queue, leases, and what the queue mixes in, on a real store."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from annotate import audit, queue
+from annotate import audit, corrections, queue
+from annotate.strata import Stratum, parse
 from data.errors import GenbaError
 from data.records import caption_id
 from data.site import Site, init_site
 from data.store import now
+from tests.annotate import piles, sites
+from tests.annotate.piles import ALWAYS, NEVER, Sure, audits
 
 ENCODER = "demo"
 
@@ -82,7 +87,7 @@ def test_filters(site: Site) -> None:
 
 
 def test_two_people_never_get_the_same_pair(site: Site) -> None:
-    first, second = queue.claim(site, "佐藤"), queue.claim(site, "Smith")
+    first, second = (queue.claim(site, person, rng=Sure(NEVER)) for person in ("佐藤", "Smith"))
     assert first["pair_id"] == "p20" and second["pair_id"] == "p09"
     assert queue.claim(site, "佐藤")["pair_id"] == "p20", "a reload shows the same pair"
     assert queue.claim(site, "Smith", pair_id="p20") is None
@@ -91,63 +96,111 @@ def test_two_people_never_get_the_same_pair(site: Site) -> None:
 
 
 def test_a_lease_ends_by_itself(site: Site) -> None:
-    queue.claim(site, "佐藤")
+    queue.claim(site, "佐藤", rng=Sure(NEVER))
     with site.connect() as db:
         db.execute("UPDATE leases SET expires_at = ?", [now() - timedelta(seconds=1)])
-    assert queue.claim(site, "Smith")["pair_id"] == "p20"
+    assert queue.claim(site, "Smith", rng=Sure(NEVER))["pair_id"] == "p20"
 
 
 def test_skipped_pairs_do_not_come_back_in_this_sitting(site: Site) -> None:
-    assert queue.claim(site, "佐藤", skip=["p20", "p09"])["pair_id"] == "p19"
+    assert queue.claim(site, "佐藤", skip=["p20", "p09"], rng=Sure(NEVER))["pair_id"] == "p19"
 
 
-def test_audit_pairs_come_blind_and_leave_the_ranked_queue(site: Site) -> None:
+def test_audit_pairs_come_in_between_and_leave_the_ranked_queue(site: Site) -> None:
     assert audit.draw(site, 100, seed=1) == 10
     assert all(row["split"] == "train" for row in queue.top(site, 100))
-    claimed = queue.claim(site, "佐藤", audit_every=1)
-    assert claimed["audit"] and claimed["split"] == "test"
-    assert not {"risk", "reasons", "cosine"} & set(claimed)
+    came = []
+    for _ in range(6):
+        claimed = queue.claim(site, "佐藤", audit_every=3, rng=Sure(NEVER))
+        assert claimed
+        came.append(claimed["audit"])
+        judge(site, claimed["pair_id"])
+    assert came == [False, False, True, False, False, True]
 
 
-def test_an_audit_is_random_seeded_and_never_draws_twice(site: Site) -> None:
-    assert audit.draw(site, 4, seed=3) == 4
+def test_the_queue_goes_by_priority_where_it_differs_from_the_risk(site: Site) -> None:
     with site.connect() as db:
-        first = {row["pair_id"] for row in db.rows("SELECT pair_id FROM audits")}
-    assert audit.draw(site, 6, seed=3) == 6
-    with pytest.raises(GenbaError, match="No unjudged caption of a held-out photo is left"):
-        audit.draw(site, 1)
-    assert len(first) == 4 and audit.waiting(site) == 10
+        db.execute("UPDATE scores SET priority = CASE WHEN pair_id = 'p03' THEN 2.0 END")
+    assert [row["pair_id"] for row in queue.top(site, 3)] == ["p20", "p03", "p09"], "none known: the risk"
+    queue.release(site, "佐藤")
+    assert queue.claim(site, "佐藤", skip=["p20"], rng=Sure(NEVER))["pair_id"] == "p03"
 
 
-def test_estimate_counts_audited_verdicts_only(site: Site) -> None:
-    assert audit.estimate(site) is None
-    audit.draw(site, 10, seed=0)
-    judge(site, "p09")  # from the top of the queue: selected, so not counted
-    for number in range(10, 15):
-        judge(site, f"p{number}", "fix" if number == 10 else "ok")
-    judge(site, "p15", "not_sure")
-    found = audit.estimate(site)
-    assert (found.judged, found.bad, found.rate) == (5, 1, 0.2)
-    assert found.unjudged == 20 - 7
-    assert found.low == pytest.approx(0.00505, abs=1e-5) and found.high == pytest.approx(0.71642, abs=1e-5)
+def test_one_claim_in_twenty_is_drawn_from_all_that_waits_and_judged_blind(site: Site) -> None:
+    claimed = queue.claim(site, "佐藤", rng=Sure(0.0499, seed=5))
+    assert claimed and claimed["audit"] and claimed["state"] == "captioned"
+    assert not {"risk", "reasons", "signals", "cosine"} & set(claimed)
+    [row] = audits(site)
+    assert (row["pair_id"], row["kind"], row["assigned_to"]) == (claimed["pair_id"], "mixed", None)
+    assert row["inclusion_probability"] == 1 / 20 and parse(row["stratum"]) == Stratum(20, 20)
+    assert row["pair_id"] not in {one["pair_id"] for one in queue.top(site, 100)}
+    assert queue.claim(site, "佐藤", rng=Sure(ALWAYS))["pair_id"] == claimed["pair_id"], (
+        "a reload draws no other"
+    )
+    assert queue.claim(site, "Smith", rng=Sure(0.05))["audit"] is False
+    assert len(audits(site)) == 1
 
 
-@pytest.mark.parametrize(
-    ("bad", "of", "high"),
-    [(0, 60, 0.05962), (0, 150, 0.02429), (3, 300, 0.02894), (300, 300, 1.0)],
-)
-def test_clopper_pearson_against_known_values(bad: int, of: int, high: float) -> None:
-    assert audit.clopper_pearson(bad, of)[1] == pytest.approx(high, abs=2e-5)
+def test_few_that_wait_are_not_drawn_from(site: Site) -> None:
+    judge(site, "p00")
+    assert queue.claim(site, "佐藤", rng=Sure(ALWAYS))["audit"] is False and audits(site) == []
 
 
-def test_clopper_pearson_covers() -> None:
-    """At least 95 % of intervals hold the truth: exact by summing over all outcomes of n = 40, p = 0.1."""
-    from scipy.stats import binom
+def test_the_answer_on_a_mixed_in_pair_is_a_label_of_the_audit(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    site = init_site(tmp_path / "site", [tmp_path / "photos"], "parts", ENCODER, demo=True)
+    sites.fill(site, tmp_path / "photos", [f"caption {number}" for number in range(25)])
+    mixed = queue.claim(site, "佐藤", rng=Sure(ALWAYS))["pair_id"]
+    corrections.submit(site, pair_id=mixed, annotator="佐藤", verdict="ok", slots={}, active_seconds=3.0)
+    ranked = queue.claim(site, "佐藤", rng=Sure(NEVER))["pair_id"]
+    corrections.submit(site, pair_id=ranked, annotator="佐藤", verdict="ok", slots={}, active_seconds=3.0)
+    with site.connect() as db:
+        labels = {row["pair_id"]: row for row in db.rows("SELECT * FROM labels")}
+    assert (labels[mixed]["source"], labels[mixed]["inclusion_probability"]) == ("audit", 1 / 25)
+    assert (labels[ranked]["source"], labels[ranked]["inclusion_probability"]) == ("queue", None)
 
-    inside = [
-        x for x in range(41) if audit.clopper_pearson(x, 40)[0] <= 0.1 <= audit.clopper_pearson(x, 40)[1]
-    ]
-    assert sum(binom.pmf(inside, 40, 0.1)) >= 0.95
+
+def test_a_mixed_in_pair_that_is_skipped_waits_for_somebody_else(site: Site) -> None:
+    mixed = queue.claim(site, "佐藤", rng=Sure(ALWAYS))["pair_id"]
+    queue.release(site, "佐藤")
+    assert queue.claim(site, "佐藤", skip=[mixed], rng=Sure(NEVER))["pair_id"] != mixed
+    assert queue.claim(site, "Smith", audit_every=1, rng=Sure(NEVER))["pair_id"] == mixed
+
+
+def test_a_twentieth_of_what_a_person_gets_comes_from_everywhere(tmp_path: Path) -> None:
+    """100 claims by two people: 5 expected; a slice that somebody works in does not hold for these."""
+    made = piles.pile(tmp_path, 400, split=lambda n: "test" if n % 5 == 0 else "train",
+                      risk=lambda n: n / 400, extra=lambda n: {"line": "AB"[n % 2]})  # fmt: skip
+    rng = Random(11)
+    for _ in range(50):
+        for person, line in (("佐藤", "A"), ("Smith", "B")):
+            claimed = queue.claim(made, person, extra={"line": line}, audit_every=10**9, rng=rng)
+            assert claimed and (claimed["audit"] or claimed["extra"]["line"] == line)
+            piles.judge(made, [claimed["pair_id"]], "ok", annotator=person)
+    mixed = audits(made)
+    assert 2 <= len(mixed) <= 10 and {row["kind"] for row in mixed} == {"mixed"}
+    for row in mixed:  # each from the pile of its moment
+        assert 300 <= 1 / row["inclusion_probability"] <= 400
+    places = [int(row["pair_id"][1:]) for row in mixed]
+    assert min(places) < 200, "not only from the top, which is what the queue gives"
+
+
+def test_two_people_at_once_never_get_the_same_pair_audits_or_not(tmp_path: Path) -> None:
+    made = piles.pile(tmp_path, 80)
+    audit.draw(made, 10, seed=1)
+
+    def work(person: str) -> list[str]:
+        rng, came = Random(person), []
+        for _ in range(12):
+            claimed = queue.claim(made, person, audit_every=3, rng=rng)
+            assert claimed
+            came.append(str(claimed["pair_id"]))
+            piles.judge(made, [claimed["pair_id"]], "ok", annotator=person)
+        return came
+
+    with ThreadPoolExecutor(2) as hands:
+        first, second = hands.map(work, ["佐藤", "Smith"])
+    assert len(set(first)) == len(set(second)) == 12 and not set(first) & set(second)
 
 
 @pytest.mark.parametrize("name", ["queue.csv", "queue.jsonl", "queue.parquet"])

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from annotate import audit
+from annotate.strata import Stratum
 from dashboards import effects, figures
 from dashboards.figures import Counted, Missing
 from data.errors import GenbaError
@@ -121,9 +122,9 @@ def draw(
         for verdict in [v for v, n in judged.items() for _ in range(n)] + [""] * waiting:
             pair = add_pair(db, add_image(db, number, "test"), f"監査 {number}")
             db.insert("audits", [{"pair_id": pair, "draw": "d", "stratum": stratum, "inclusion_probability": 0.5,
-                                  "drawn_at": START}])  # fmt: skip
+                                  "drawn_at": START + timedelta(days=10)}])  # fmt: skip
             if verdict:
-                add_correction(db, pair, verdict, simulated=simulated)
+                add_correction(db, pair, verdict, at=START + timedelta(days=11), simulated=simulated)
             number += 1
 
 
@@ -137,23 +138,21 @@ def test_with_draws_that_nobody_judged_there_is_no_number(worked: Site) -> None:
     assert isinstance(found, Missing) and "verdicts" in found.needs
 
 
-def test_an_audit_in_strata_is_not_read_as_a_random_draw(worked: Site) -> None:
-    draw(worked, {"ok": 3})
-    draw(worked, {"ok": 3}, stratum="night shift")
+def test_an_audit_in_strata_counts_each_stratum_by_its_pile(worked: Site) -> None:
+    draw(worked, {"fix": 1, "ok": 3}, stratum=Stratum(30, 8, (0.0, 0.5)).text)
+    draw(worked, {"fix": 3, "ok": 1}, waiting=2, stratum=Stratum(10, 6, (0.5, 1.0)).text)
     found = figures.remaining(worked)
-    assert isinstance(found, Missing) and "random" in found.needs
+    assert isinstance(found, figures.Remaining) and (found.estimate.bad, found.estimate.judged) == (4, 8)
+    # three quarters of the pile hold 1 in 4, one quarter 3 in 4: 3/8 of the 15 that were there, less the 4 found
+    assert found.estimate.bad_left == pytest.approx(3 / 8 * (4 + 4 + 7) - 4)
 
 
 def test_remaining_is_the_audits_rate_times_what_nobody_judged(worked: Site) -> None:
     draw(worked, {"fix": 2, "ok": 8, "not_sure": 1}, waiting=4)
     found = figures.remaining(worked)
     assert isinstance(found, figures.Remaining)
-    assert (found.estimate.bad, found.estimate.judged, found.estimate.rate) == (2, 10, 0.2)
-    # exact 95 % interval of 2 in 10, from published tables
-    assert (found.estimate.low, found.estimate.high) == (
-        pytest.approx(0.0252, abs=1e-4),
-        pytest.approx(0.5561, abs=1e-4),
-    )
+    assert (found.estimate.bad, found.estimate.judged) == (2, 10)
+    assert found.estimate.rate == pytest.approx(0.2) and found.estimate == audit.estimate(worked)
     assert found.waiting == 4 and found.simulated_judged == 0
     unjudged = 12 - 7 + 4  # the fixture's captions without an active verdict, and the draws that wait
     assert found.estimate.bad_left == pytest.approx(0.2 * unjudged)
@@ -210,8 +209,7 @@ def test_alignment_prefers_the_base_encoder_and_names_one_that_was_trained_on_co
 ) -> None:
     with worked.connect() as db:
         db.execute(
-            "INSERT INTO scores SELECT pair_id, 'local-dir:models/m', fingerprint, cosine, signals, risk, "
-            "reasons, scored_at FROM scores"
+            "INSERT INTO scores BY NAME SELECT * REPLACE ('local-dir:models/m' AS encoder) FROM scores"
         )
     assert figures.alignment(worked).encoder == "demo"  # type: ignore[union-attr]
     with worked.connect() as db:

@@ -235,7 +235,7 @@ def test_what_a_job_says_is_told_in_words(site: Site, message: str, japanese: st
     assert message_words(message, Opened(site, "ja", translator("ja"), "田中")) == japanese
 
 
-@pytest.mark.parametrize("page", ["overview", "runs", "jobs"])
+@pytest.mark.parametrize("page", ["overview", "finder", "runs", "jobs"])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_site_that_is_gone_is_an_error_in_words(
     page: str, language: str, site: Site, monkeypatch: pytest.MonkeyPatch

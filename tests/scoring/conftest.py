@@ -125,3 +125,23 @@ def scores_of(site) -> dict[str, dict]:
 @pytest.fixture
 def site(tmp_path: Path, tiny_encoder: Path):
     return make_site(tmp_path, tiny_encoder)
+
+
+def add_pair(site, image_id: str, caption: str, origin: str = "correction") -> str:
+    """Another caption of a photo; its id."""
+    from data.records import caption_id, language_of, pair_id
+    from data.store import now
+
+    key = pair_id(image_id, caption)
+    with site.connect() as db:
+        db.insert("pairs", [{
+            "pair_id": key, "image_id": image_id, "caption": caption, "caption_id": caption_id(caption),
+            "language": language_of(caption), "origin": origin, "state": "captioned", "slots": {}, "extra": {},
+            "added_at": now(),
+        }])  # fmt: skip
+    return key
+
+
+def first_image(site) -> str:
+    with site.connect() as db:
+        return db.value("SELECT min(image_id) FROM images")

@@ -11,8 +11,8 @@ import torch
 
 from data.errors import GenbaError
 from data.records import caption_id, normalise_caption
-from scoring import embed
-from scoring.embed import caption_vectors, embed_site, embed_wanted, image_vectors, wanted
+from scoring import decode, embed
+from scoring.embed import caption_vectors, captions_of, embed_site, embed_wanted, image_vectors, wanted
 from scoring.encoders import load_for_site, source_for_site
 from scoring.vectors import VectorStore
 from tests.scoring.conftest import CAPTIONS
@@ -141,13 +141,13 @@ def test_useless_vectors_are_an_error_that_names_the_photo(site, value, word, mo
 def test_useless_vectors_are_an_error_that_names_the_caption(site, monkeypatch):
     encoder = load_for_site(site, device="cpu")
     monkeypatch.setattr(encoder, "encode_texts", lambda texts: np.full((len(texts), 16), np.nan, np.float32))
-    first = next(iter(wanted(site, encoder.source).captions.values()))
+    _, first = next(captions_of(site, wanted(site, encoder.source).captions))
     with pytest.raises(GenbaError, match=f"caption '{first}'"):
         embed_site(site, encoder)
 
 
 def test_shards_are_written_while_it_runs_and_a_stopped_run_goes_on(site, monkeypatch):
-    monkeypatch.setitem(embed.PHOTO_BATCH, "cpu", 4)
+    monkeypatch.setitem(decode.PHOTO_BATCH, "cpu", 4)
     monkeypatch.setattr(embed, "SHARD_SECONDS", 0.0)
     encoder = load_for_site(site, device="cpu")
     whole = embed_wanted(
@@ -174,3 +174,9 @@ def test_captions_in_other_languages_are_left_out(site):
     found = wanted(site, english)
     assert len(found.captions) == 4 and len(found.photos) == 12
     assert len(wanted(site, source_for_site(site)).captions) == 6
+
+
+def test_another_precision_embeds_anew(site):
+    embed_site(site, load_for_site(site, device="cpu"))
+    counts = embed_site(site, load_for_site(site, device="cpu", precision="bf16"))
+    assert counts.discarded == 12 + len(CAPTIONS) and (counts.images, counts.images_known) == (12, 0)

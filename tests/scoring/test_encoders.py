@@ -12,18 +12,19 @@ import pytest
 import torch
 
 from data.errors import GenbaError
-from scoring.catalogue import DEFAULT_ENCODER, ENCODERS, real_encoders
+from scoring.catalogue import DEFAULT_ENCODER, ENCODERS, readers_of, real_encoders
 from scoring.encoders import (
     canonical_id,
     load_encoder,
     load_for_site,
     pick_device,
+    require_usable,
     resolve_encoder,
     slug,
     source_for_site,
     write_encoder,
 )
-from tests.scoring.conftest import write_tiny_encoder, write_tokenizer
+from tests.scoring.conftest import write_tiny_encoder
 
 
 def photos(n: int) -> torch.Tensor:
@@ -150,7 +151,7 @@ def test_the_id_demo_is_refused_too(tmp_path, monkeypatch):
         ("xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", ["hf download xlm-roberta-base config", "HF_HOME=carrier"]),
         ("hf-hub:nobody/nothing", ["hf download nobody/nothing"]),
         ("hf-hub:not a name/x", ["not the name of a hub repository"]),
-        ("transformers:nobody/nothing", ["hf download nobody/nothing"]),
+        ("transformers:nobody/nothing", ["hf download nobody/nothing", "use transformers:FOLDER"]),
         ("ViT-B-33/laion2b", ["No encoder 'ViT-B-33/laion2b'", "Did you mean 'ViT-B-32'", DEFAULT_ENCODER]),
         ("ViT-B-32/nonsense", ["ViT-B-32 has no weights 'nonsense'", "laion2b_s34b_b79k"]),
         ("ViT-B-32", ["No encoder 'ViT-B-32'", "MODEL/PRETRAINED"]),
@@ -192,6 +193,11 @@ def break_folder(folder: Path, how: str) -> None:
     elif how == "no tokenizer":
         (folder / "tokenizer.json").unlink()
         (folder / "tokenizer_config.json").unlink()
+    elif how == "no words":
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").write_text(
+            '{"tokenizer_class": "BertTokenizer"}'
+        )  # BERT's comes up empty
     elif how == "broken mark":
         (folder / "genba.json").write_text("{")
 
@@ -205,6 +211,7 @@ def break_folder(folder: Path, how: str) -> None:
         ("truncated weights", "cannot be loaded"),
         ("other weights", "cannot be loaded"),
         ("no tokenizer", "cannot be loaded"),
+        ("no words", "has no words: its vocabulary file"),
         ("broken mark", "genba.json cannot be read"),
     ],
 )
@@ -259,36 +266,36 @@ def test_canonical_id_makes_a_folder_absolute(tiny_encoder, monkeypatch):
     assert canonical_id(DEFAULT_ENCODER) == DEFAULT_ENCODER
 
 
-def test_a_transformers_clip_loads(tmp_path):
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
-
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = CLIPConfig(
-        text_config={**tower, "vocab_size": 24, "max_position_embeddings": 10, "eos_token_id": 17},
-        vision_config={**tower, "image_size": 32, "patch_size": 16},
-        projection_dim=8,
-    )
-    torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(tmp_path)
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(
-        tmp_path
-    )
-    write_tokenizer(tmp_path)
-    encoder = load_encoder(f"transformers:{tmp_path}")
-    batch = torch.stack(
-        [encoder.preprocess(PIL.Image.new("RGB", (50, 40), color)) for color in ("red", "blue")]
-    )
-    assert batch.shape == (2, 3, 32, 32)
-    vectors, texts = encoder.encode_images(batch), encoder.encode_texts(["a bolt", "the brass nut"])
-    assert vectors.shape == texts.shape == (2, 8)
-    assert np.allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-6) and not np.allclose(texts[0], texts[1])
-    assert encoder.truncated(["a " * 11, "a"]) == 1
+def test_a_photo_of_another_size_is_refused(tiny_encoder):
+    encoder = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
+    with pytest.raises(GenbaError, match="takes photos of 3 x 32 x 32, not of 3 x 32 x 48"):
+        encoder.encode_images(torch.zeros(2, 3, 32, 48))
 
 
-def test_a_folder_that_is_no_image_text_model_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert", "hidden_size": 8}')
-    with pytest.raises(GenbaError, match="names no text and"):
-        load_encoder(f"transformers:{tmp_path}")
+def test_the_temperature_of_damaged_weights_is_an_error_in_words(tiny_encoder, tmp_path):
+    folder = shutil.copytree(tiny_encoder, tmp_path / "cut")
+    weights = folder / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(GenbaError, match="is damaged or cut short"):
+        _ = resolve_encoder(f"local-dir:{folder}").temperature
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "not a number"), (0.0, "zero")])
+def test_a_vector_that_is_none_is_named(value, word):
+    vectors = np.eye(3, dtype=np.float32)
+    require_usable(vectors, "x", "photo", ["a", "b", "c"])
+    vectors[1] = value
+    with pytest.raises(
+        GenbaError, match=f"encoder 'x' gave no usable vector for the photo 'b': it is {word}"
+    ):
+        require_usable(vectors, "x", "photo", ["a", "b", "c"])
+
+
+def test_who_reads_a_language_for_any_site():
+    assert readers_of("ja")[0].id == readers_of("en")[0].id == DEFAULT_ENCODER
+    japanese = {known.id for known in readers_of("ja")}
+    assert "ViT-B-32/laion2b_s34b_b79k" not in japanese and "demo" not in japanese
+    assert "MobileCLIP2-S0/dfndr2b" not in {known.id for known in readers_of("en")}, "research licence"
 
 
 def test_the_small_real_encoder_tells_its_photos_apart(small_encoder, shared):
@@ -332,3 +339,25 @@ def test_a_real_site_is_refused_the_demo_encoder_and_what_came_of_it(tmp_path, t
     for encoder_id in ("demo", "local-dir:models/m1"):
         with pytest.raises(GenbaError, match="only seen rendered"):
             load_for_site(site, encoder_id)
+
+
+def test_the_precision_is_part_of_the_fingerprint(tiny_encoder):
+    """Vectors and scores of one precision never pass for those of another."""
+    exact = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
+    rough = load_encoder(f"local-dir:{tiny_encoder}", device="cpu", precision="bf16")
+    assert (exact.precision, rough.precision) == ("fp32", "bf16") == (exact.source.precision, rough.source.precision)
+    assert rough.fingerprint == f"{exact.fingerprint}-bf16"
+    assert exact.source.files_fingerprint == rough.source.files_fingerprint == exact.fingerprint
+
+
+def test_a_site_sets_the_precision(tmp_path, tiny_encoder):
+    from data.settings import set_value
+    from data.site import Site
+    from tests.scoring.conftest import make_site
+
+    site = make_site(tmp_path, tiny_encoder)
+    assert load_for_site(site, device="cpu").precision == "fp32"
+    set_value(site.settings_path, "site", "precision", "bf16")
+    site = Site.open(site.root)
+    assert load_for_site(site, device="cpu").precision == "bf16"
+    assert load_for_site(site, device="cpu", precision="fp32").precision == "fp32"

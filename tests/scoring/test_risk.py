@@ -2,125 +2,208 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.risk import PER_MISSING_SLOT, PER_VAGUE_WORD, REUSE, label_free, share_better
-from scoring.signals import Pairs, compute_signals
+from scoring.risk import (
+    CONTRADICTION,
+    MISFIT,
+    PER_MISSING_SLOT,
+    PER_VAGUE_WORD,
+    REUSE,
+    SHORTNESS,
+    badness,
+    label_free,
+    share_better,
+)
+from scoring.signals import SIGNALS, compute_signals
+from tests.scoring.synthetic import some_pairs, taken
+
+Signals = dict[str, np.ndarray]
+PLAIN = {
+    "caption_reuse": 1.0,
+    "missing_slots": 0.0,
+    "vagueness": 0.0,
+    "language_unread": 0.0,
+    "unknown_tokens": 0.0,
+}
+UNKNOWN_HERE = ("other_captions", "contradicting_slots")
 
 
-def everything(n: int) -> np.ndarray:
-    return np.ones(n, dtype=bool)
-
-
-def signals(n: int, **given: list[float]) -> dict[str, np.ndarray]:
-    base = {
-        "cosine": 0.3,
-        "neg_clip_loss": -0.1,
-        "caption_reuse": 1.0,
-        "missing_slots": 0.0,
-        "vagueness": 0.0,
+def signals(n: int, **given: list[float]) -> Signals:
+    """Of n pairs that are all the same but in what is given."""
+    return {
+        name: np.array(
+            given.get(name, [math.nan if name in UNKNOWN_HERE else PLAIN.get(name, 0.3)] * n), dtype=float
+        )
+        for name in SIGNALS
     }
-    return {name: np.array(given.get(name, [value] * n), dtype=float) for name, value in base.items()}
+
+
+def risk_of(found: Signals) -> np.ndarray:
+    return label_free(found, found).risk
+
+
+EQUAL = 1 - 0.5 * (1 - SHORTNESS / 2)  # misfit and length in the middle of all
 
 
 def test_share_better_by_hand():
-    assert share_better(np.array([1, 2, 2, 3]), everything(4)).tolist() == [0.125, 0.5, 0.5, 0.875]
-    assert np.isnan(share_better(np.array([np.nan, 1.0]), everything(2))).tolist() == [True, False]
-    assert share_better(np.array([7.0]), everything(1)).tolist() == [0.5]
+    four = np.array([1.0, 2, 2, 3])
+    assert share_better(four, four).tolist() == [0.125, 0.5, 0.5, 0.875]
+    assert np.isnan(share_better(np.array([np.nan, 1.0]), four)).tolist() == [True, False]
+    assert share_better(np.array([7.0]), np.array([7.0])).tolist() == [0.5]
 
 
-def test_share_better_among_the_counted_only():
-    """The last two are measured against the first two, and do not move them."""
-    counted = np.array([True, True, False, False])
-    assert share_better(np.array([1, 3, 2, 9]), counted).tolist() == [0.25, 0.75, 0.5, 1.0]
+def test_share_better_counts_the_reference_only():
+    assert share_better(np.array([1.0, 3, 2, 9]), np.array([1.0, 3])).tolist() == [0.25, 0.75, 0.5, 1.0]
+    assert share_better(np.array([2.0]), np.array([np.nan, 1.0])).tolist() == [1.0], "not known is no rank"
+    assert np.isnan(share_better(np.array([2.0]), np.array([np.nan]))).all()
 
 
 def test_differences_in_the_noise_are_none():
-    assert share_better(np.array([0.3, 0.3 + 1e-9]), everything(2)).tolist() == [0.5, 0.5]
+    values = np.array([0.3, 0.3 + 1e-9])
+    assert share_better(values, values).tolist() == [0.5, 0.5]
 
 
-def test_misfit_is_the_rank_of_the_mean_rank():
-    """Cosine ranks the four 1 2 3 4 (best first), negCLIPLoss 2 1 3 4: the first two are equal."""
-    found = label_free(
-        signals(4, cosine=[0.9, 0.8, 0.7, 0.6], neg_clip_loss=[-0.2, -0.1, -0.3, -0.4]), everything(4)
+def test_badness_turns_every_signal_so_that_higher_is_worse():
+    assert badness("cosine", np.array([0.3])).tolist() == [-0.3]
+    assert badness("caption_reuse", np.array([3.0])).tolist() == [3.0]
+
+
+def test_misfit_is_the_rank_of_the_weighted_mean_rank():
+    """Best first, site_fit ranks the four 1 2 3 4 and negCLIPLoss 2 1 3 4: the first two are equal."""
+    found = signals(
+        4, site_fit=[0.9, 0.8, 0.7, 0.6], neg_clip_loss=[-0.2, -0.1, -0.3, -0.4], length=[np.nan] * 4
     )
-    assert found.misfit.tolist() == [0.25, 0.25, 0.625, 0.875]
-    assert np.allclose(found.risk, found.misfit), "nothing else speaks against them"
+    assert MISFIT["site_fit"] == MISFIT["neg_clip_loss"]
+    told = label_free(found, found)
+    assert told.misfit.tolist() == [0.25, 0.25, 0.625, 0.875]
+    assert np.allclose(told.risk, told.misfit), "nothing else speaks against them"
 
 
-def test_each_missing_slot_halves_what_trust_is_left():
-    found = label_free(signals(3, missing_slots=[0, 1, 3]), everything(3))
-    assert np.allclose(
-        found.risk, [1 - 0.5, 1 - 0.5 * (1 - PER_MISSING_SLOT), 1 - 0.5 * (1 - PER_MISSING_SLOT) ** 3]
-    )
+def test_what_others_wrote_of_the_photo_outweighs_the_encoder():
+    """negCLIPLoss says 0 is best, the other captions say it is worst."""
+    found = signals(3, neg_clip_loss=[-0.1, -0.2, -0.3], other_captions=[0.1, 0.2, 0.3])
+    assert np.argmax(label_free(found, found).misfit) == 0
 
 
-def test_vague_words_and_reuse_add_to_it():
+def test_pairs_with_and_without_other_captions_are_ranked_apart():
+    """Either kind has its best and its worst: 0 and 1 have other captions, 2 and 3 none."""
+    found = signals(4, neg_clip_loss=[-0.1, -0.2, -0.3, -0.4], other_captions=[0.2, 0.1, np.nan, np.nan])
+    assert label_free(found, found).misfit.tolist() == [0.25, 0.75, 0.25, 0.75]
+
+
+def test_a_pair_unlike_the_reference_in_what_is_known_is_ranked_among_all():
+    """A correction has other captions beside it where no counted pair has."""
+    reference = signals(3, neg_clip_loss=[-0.1, -0.2, -0.3])
+    one = signals(1, neg_clip_loss=[-0.15], other_captions=[0.5])
+    assert np.isfinite(label_free(one, reference).misfit).all()
+
+
+def test_each_missing_slot_takes_its_share_of_what_trust_is_left():
+    found = risk_of(signals(3, missing_slots=[0, 1, 3]))
+    left = (1 - EQUAL) * (1 - PER_MISSING_SLOT) ** np.array([0, 1, 3])
+    assert np.allclose(found, 1 - left)
+
+
+def test_vague_words_reuse_and_contradiction_add_to_it():
     n = 10
-    found = label_free(signals(n, vagueness=[1] + [0] * 9, caption_reuse=[1, 10] + [1] * 8), everything(n))
-    assert np.isclose(found.risk[0], 1 - 0.5 * (1 - PER_VAGUE_WORD))
-    assert np.isclose(found.risk[1], 1 - 0.5 * (1 - REUSE)), (
-        "on every photo of the site: the most that reuse can say"
+    found = risk_of(
+        signals(
+            n,
+            vagueness=[1] + [0] * 9,
+            caption_reuse=[1, 10] + [1] * 8,
+            contradicting_slots=[np.nan] * 2 + [50] + [0] * 7,
+        )
     )
-    assert np.isclose(found.risk[2], 0.5)
+    trust = 1 - EQUAL
+    assert np.isclose(found[0], 1 - trust * (1 - PER_VAGUE_WORD))
+    assert np.isclose(found[1], 1 - trust * (1 - REUSE)), "on every photo: the most that reuse can say"
+    assert np.isclose(found[2], 1 - trust * (1 - CONTRADICTION))
+    assert np.allclose(found[3:], EQUAL)
 
 
-def test_the_scale_of_the_cosine_does_not_matter():
-    cosine = np.random.default_rng(0).normal(size=50)
-    one, other = signals(50, cosine=list(cosine)), signals(50, cosine=list(0.01 * cosine + 0.9))
-    assert np.array_equal(label_free(one, everything(50)).risk, label_free(other, everything(50)).risk)
+def test_the_scale_of_what_makes_the_misfit_does_not_matter():
+    values = np.random.default_rng(0).normal(size=50)
+    for name in MISFIT:
+        one, other = (signals(50, **{name: list(found)}) for found in (values, 0.01 * values + 0.9))
+        assert np.array_equal(risk_of(one), risk_of(other)), name
 
 
 def test_without_vectors_the_words_alone_rank():
-    found = label_free(
-        signals(2, cosine=[np.nan] * 2, neg_clip_loss=[np.nan] * 2, missing_slots=[0, 2]), everything(2)
-    )
-    assert np.isnan(found.misfit).all() and np.allclose(
-        found.risk, [0.5, 1 - 0.5 * (1 - PER_MISSING_SLOT) ** 2]
-    )
+    unknown = {name: [np.nan] * 2 for name, signal in SIGNALS.items() if signal.needs_encoder}
+    found = signals(2, **unknown, missing_slots=[0, 2])
+    told = label_free(found, found)
+    assert np.isnan(told.misfit).all()
+    assert np.allclose(told.risk, 1 - (1 - EQUAL) * np.array([1, (1 - PER_MISSING_SLOT) ** 2]))
 
 
 def test_one_pair_only():
-    found = label_free(signals(1), everything(1))
-    assert found.risk.tolist() == [0.5] and found.misfit.tolist() == [0.5]
+    found = signals(1)
+    assert np.allclose(risk_of(found), EQUAL) and label_free(found, found).misfit.tolist() == [0.5]
 
 
-def test_no_template_and_no_hits_leave_the_fit_alone():
-    found = label_free(
-        signals(2, cosine=[0.2, 0.4], missing_slots=[np.nan] * 2, vagueness=[np.nan] * 2), everything(2)
-    )
-    assert np.allclose(found.risk, found.misfit)
+def test_no_template_leaves_the_fit_alone():
+    none = {name: [np.nan] * 2 for name in ("missing_slots", "vagueness", "length", "contradicting_slots")}
+    found = signals(2, neg_clip_loss=[-0.2, -0.1], **none)
+    told = label_free(found, found)
+    assert np.allclose(told.risk, told.misfit) and told.risk[0] > told.risk[1]
+
+
+USED = [*MISFIT, "missing_slots", "vagueness", "caption_reuse", "contradicting_slots", "length"]
+
+
+def random_signals(n: int, seed: int) -> Signals:
+    rng = np.random.default_rng(seed)
+    found = {name: rng.normal(size=n) for name in SIGNALS}
+    found |= {
+        "caption_reuse": 1 + 9 * rng.random(n), "missing_slots": rng.integers(0, 5, n).astype(float),
+        "vagueness": rng.integers(0, 3, n).astype(float), "length": rng.integers(1, 20, n).astype(float),
+        "contradicting_slots": 5 * rng.random(n), "unknown_tokens": rng.random(n),
+    }  # fmt: skip
+    if rng.random() < 0.5:
+        found["other_captions"][rng.random(n) < 0.5] = np.nan
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(n=st.integers(1, 12), seed=st.integers(0, 9999), name=st.sampled_from(USED), step=st.floats(1e-3, 3))
+def test_risk_stays_in_bounds_and_never_falls_when_something_gets_worse(n, seed, name, step):
+    """Measured against the same pairs, or with them moving along: both."""
+    base = random_signals(n, seed)
+    worse = {**base, name: base[name].copy()}
+    worse[name][0] += step if SIGNALS[name].bad_when == "high" else -step
+    before = label_free(base, base).risk
+    fixed, moving = label_free(worse, base).risk, label_free(worse, worse).risk
+    assert ((before >= 0) & (before <= 1)).all() and np.isfinite(before).all()
+    assert fixed[0] >= before[0] - 1e-12
+    assert np.allclose(fixed[1:], before[1:]), "what is said of one does not change the others"
+    if not (
+        np.isnan(base["other_captions"]).any() and name in MISFIT
+    ):  # they are ranked apart from each other
+        assert moving[0] >= before[0] - 1e-12
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_risk_stays_in_bounds_and_never_falls_when_something_gets_worse(data):
-    n = data.draw(st.integers(1, 12))
-    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
-    base = signals(
-        n, cosine=list(rng.normal(size=n)), neg_clip_loss=list(-rng.random(n)),
-        caption_reuse=list(1 + 9 * rng.random(n)), missing_slots=list(rng.integers(0, 5, n)),
-        vagueness=list(rng.integers(0, 3, n)),
-    )  # fmt: skip
-    name = data.draw(st.sampled_from(sorted(base)))
-    worse = {**base, name: base[name].copy()}
-    worse[name][0] += -0.5 if name in ("cosine", "neg_clip_loss") else 1
-    before, after = (label_free(one, everything(n)).risk for one in (base, worse))
-    assert ((before >= 0) & (before <= 1)).all() and after[0] >= before[0] - 1e-12
+@given(seed=st.integers(0, 9999), rows=st.lists(st.integers(0, 19), min_size=1, max_size=5))
+def test_some_pairs_alone_get_what_all_together_get(seed, rows):
+    found = random_signals(20, seed)
+    some = {name: values[rows] for name, values in found.items()}
+    assert np.allclose(label_free(some, found).risk, label_free(found, found).risk[rows])
 
 
-@pytest.mark.parametrize("added", [1, 30])
+@pytest.mark.parametrize("added", [1, 9])
 def test_corrections_do_not_move_what_waits(added):
-    """The original pairs keep their ranks by cosine when people's captions join them."""
-    rng = np.random.default_rng(1)
-    images = rng.normal(size=(40, 6)).astype(np.float32)
-    images /= np.linalg.norm(images, axis=1, keepdims=True)
-    n = 20 + added
-    rows = np.arange(n) % 40
-    pairs = Pairs(rows, rows, rows, images, images[::-1].copy(), original=np.arange(n) < 20)
-    alone = Pairs(rows[:20], rows[:20], rows[:20], images, images[::-1].copy())
-    found, before = (label_free(compute_signals(p), p.counted) for p in (pairs, alone))
-    assert np.array_equal(found.ranks["cosine"][:20], before.ranks["cosine"])
+    pairs = taken(some_pairs(), np.arange(71 + added))  # nine of some_pairs are people's
+    alone = taken(pairs, np.arange(71))
+    risks = []
+    for one in (pairs, alone):
+        found = compute_signals(one)
+        risks.append(
+            label_free(found, {name: values[one.counted] for name, values in found.items()}).risk[:71]
+        )
+    assert np.allclose(*risks, atol=1e-9)

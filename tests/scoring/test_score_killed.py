@@ -14,7 +14,7 @@ import pytest
 
 from data.site import Site
 from scoring import embed
-from scoring.embed import PHOTO_BATCH
+from scoring.decode import PHOTO_BATCH
 from scoring.score import score
 from tests.conftest import CHECKOUT, ENVIRONMENT
 from tests.scoring.conftest import make_site, scores_of
@@ -30,10 +30,10 @@ from scoring.torchvision_ops import ensure_torchvision
 ensure_torchvision()
 import open_clip
 from data.store import Database
-from scoring import embed, vectors
+from scoring import decode, embed, score, vectors
 import genba
 
-embed.SHARD_SECONDS, embed.PHOTO_BATCH["cpu"], embed.CAPTION_BATCH = 0.0, int(sys.argv[1]), 2
+embed.SHARD_SECONDS, decode.PHOTO_BATCH["cpu"], embed.CAPTION_BATCH = 0.0, int(sys.argv[1]), 2
 
 def die_at(owner, name, wanted, matches, after):
     whole, seen = getattr(owner, name), [0]
@@ -53,7 +53,12 @@ moments = {
     "among the photos": lambda: die_at(vectors.os, "replace", 4, lambda *_: True, True),
     "among the captions": lambda: die_at(vectors.os, "replace", 9, lambda a, b: True, False),
     "before the manifest": lambda: die_at(vectors.os, "replace", 1, lambda a, b: "manifest" in str(b), False),
-    "in the transaction": lambda: die_at(Database, "insert", 1, lambda db, table, *_, **__: table == "scores", True),
+    "before what the site teaches is kept": lambda: die_at(
+        score.Path, "replace", 1, lambda a, b: "site-fit" in str(b), False),
+    "in the transaction": lambda: die_at(
+        Database, "execute", 1, lambda db, sql, *_: sql.startswith("INSERT OR REPLACE INTO scores"), True),
+    "before the risk is written": lambda: die_at(
+        Database, "execute", 1, lambda db, sql, *_: sql.startswith("UPDATE scores SET risk"), False),
 }
 for moment, site in zip(moments, sys.argv[2:], strict=True):
     child = os.fork()
@@ -64,7 +69,7 @@ for moment, site in zip(moments, sys.argv[2:], strict=True):
         os._exit(0)
     print(moment, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), sep="\\t", flush=True)
 """
-MOMENTS = 5
+MOMENTS = 7
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +91,14 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def assert_same(found: dict[str, dict], expected: dict[str, dict]) -> None:
     assert set(found) == set(expected) and len(found) == PHOTOS - 1
     for key, row in expected.items():
-        assert found[key]["risk"] == pytest.approx(row["risk"], abs=1e-6)
+        for name in ("risk", "priority"):
+            assert found[key][name] == pytest.approx(row[name], abs=1e-6)
         assert found[key]["reasons"] == row["reasons"] and found[key]["fingerprint"] == row["fingerprint"]
         for name, value in row["signals"].items():
             assert found[key]["signals"][name] == pytest.approx(value, abs=1e-6)
 
 
-def test_killed_at_five_moments(fresh: Site, tmp_path: Path, small_batches: None) -> None:
+def test_killed_at_any_moment(fresh: Site, tmp_path: Path, small_batches: None) -> None:
     whole = copy_of(fresh, tmp_path / "whole")
     score(whole, device="cpu")
     sites = [copy_of(fresh, tmp_path / f"killed-{number}") for number in range(MOMENTS)]
@@ -102,22 +108,21 @@ def test_killed_at_five_moments(fresh: Site, tmp_path: Path, small_batches: None
     )  # fmt: skip
     ends = [line.split("\t") for line in done.stdout.splitlines()]
     assert [end for _, end in ends] == [str(-signal.SIGKILL)] * MOMENTS, done.stdout + done.stderr
+    assert [len(scores_of(site)) for site in sites] == [0] * 6 + [PHOTOS - 1], "nothing half-written is seen"
     kept = []
     for site in sites:
-        assert scores_of(site) == {}, "nothing half-written is seen"
         result = score(site, device="cpu")
         kept.append((PHOTOS - result.images_embedded, 6 - result.captions_embedded))
         assert_same(scores_of(site), scores_of(whole))
         assert not list((site.root / "vectors").glob("*/*.tmp"))
-    assert kept == [(0, 0), (4 * BATCH, 0), (PHOTOS, 0), (PHOTOS, 6), (PHOTOS, 6)], (
-        "whole shards are used again"
-    )
+    assert kept == [(0, 0), (4 * BATCH, 0), (PHOTOS, 0), *[(PHOTOS, 6)] * 4], "whole shards are used again"
 
 
 def test_killed_from_outside_and_run_again_on_the_command_line(fresh: Site, tmp_path: Path) -> None:
     whole, site = copy_of(fresh, tmp_path / "whole"), copy_of(fresh, tmp_path / "site")
-    score(whole, device="cpu")
-    command = [sys.executable, "-m", "genba", "score", str(site.root), "--device", "cpu"]
+    genba = [sys.executable, "-m", "genba", "score", "--device", "cpu"]
+    subprocess.run([*genba, str(whole.root)], cwd=CHECKOUT, env=ENVIRONMENT, check=True, capture_output=True)
+    command = [*genba, str(site.root)]
     running = subprocess.Popen(command, cwd=CHECKOUT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((site.root / "vectors").glob("*/.lock")) and time.monotonic() < deadline:

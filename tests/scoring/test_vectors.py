@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data.errors import GenbaError
 from scoring import vectors as vectors_module
@@ -20,6 +23,12 @@ def unit(n: int, dim: int = 4, seed: int = 0) -> np.ndarray:
 
 def store(folder: Path, fingerprint: str = "f1", dim: int = 4) -> VectorStore:
     return VectorStore(folder, "local-dir:/x", fingerprint, dim)
+
+
+@pytest.fixture(params=["in memory", "on disk"], autouse=True)
+def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small sites have their vectors in memory, large ones on disk: everything holds for both."""
+    monkeypatch.setattr(vectors_module, "HELD_BYTES", 1 << 20 if request.param == "in memory" else 0)
 
 
 @pytest.fixture
@@ -131,7 +140,8 @@ def test_merged_shards_hold_a_full_shard_each(tmp_path, monkeypatch):
             made.append("images", [f"a{number}", f"b{number}"], unit(2, seed=number))
         made.write_manifest()
     found = made.load("images")
-    assert len(made.shards("images")) == 4 and len(found) == 40
+    rows = [shard["rows"] for shard in made.manifest()["shards"].values()]
+    assert sorted(rows) == [2, 2, 2, 2, 2, 10, 10, 10] and len(found) == 40, "16 became four; four came after"
     assert np.array_equal(found.take(["b7"]), unit(2, seed=7)[1:])
 
 
@@ -161,3 +171,62 @@ def test_two_writers_do_not_meet(filled, monkeypatch):
         other.writing(),
     ):
         pass
+
+
+def test_a_reader_without_the_lock_removes_nothing(filled):
+    shards = filled.shards("images")
+    shards[0].write_bytes(b"damaged")
+    assert filled.load("images", remove=False).ids == ["c"] and filled.shards("images") == shards
+    assert store(filled.folder, "f2").load("images", remove=False).ids == [] and filled.damaged == 0
+
+
+def test_a_reader_finds_what_is_merged_while_it_looks(filled, monkeypatch):
+    """The shards that it has listed are gone when it opens them."""
+    reader, listed = store(filled.folder), VectorStore.shards
+
+    def listing(self: VectorStore, kind: str) -> list[Path]:
+        found = listed(self, kind)
+        if self is reader and len(found) > 1:
+            with filled.writing():
+                filled._merge(kind, found)
+        return found
+
+    monkeypatch.setattr(VectorStore, "shards", listing)
+    assert reader.load("images", remove=False).ids == ["a", "b", "c"]
+
+
+def test_rows_of_many_ids_and_of_few(tmp_path):
+    ids = [f"id{number}" for number in range(50)]
+    found = Vectors(ids, unit(50))
+    for asked in (["id3", "nobody", "id49", "id3"], [*reversed(ids), "nobody", "id1"], []):
+        expected = [ids.index(one) if one in ids else -1 for one in asked]
+        assert found.rows(asked).tolist() == expected
+        assert found.rows(pyarrow.array(asked, pyarrow.string())).tolist() == expected
+    assert found.place["id7"] == 7 and found.rows(["id7", "x"]).tolist() == [7, -1]
+
+
+def test_any_parquet_reader_reads_a_shard(filled):
+    """And finds the rows that were found by their place in the file."""
+    import pyarrow.parquet
+
+    tables = [pyarrow.parquet.read_table(path) for path in filled.shards("images")]
+    assert [one for table in tables for one in table["id"].to_pylist()] == ["a", "b", "c"]
+    vectors = [one for table in tables for one in table["vector"].to_pylist()]
+    assert np.array_equal(np.array(vectors, dtype=np.float32), np.asarray(filled.load("images").array))
+
+
+@given(rows=st.integers(1, 400), dim=st.integers(1, 70), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_size_the_vectors_come_back(tmp_path_factory, rows, dim, seed):
+    made = store(tmp_path_factory.mktemp("v"), dim=dim)
+    vectors = unit(rows, dim, seed)
+    with made.writing():
+        made.append("images", [f"{row:x}" for row in range(rows)], vectors)
+    assert np.array_equal(np.asarray(made.load("images").array), vectors)
+
+
+def test_another_layout_of_parquet_is_noticed_when_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(vectors_module, "ONE_PAGE", 64)  # bytes: many pages
+    made = store(tmp_path / "v")
+    with made.writing(), pytest.raises(RuntimeError, match="rows cannot be found"):
+        made.append("images", [str(row) for row in range(5000)], unit(5000))

@@ -1,0 +1,171 @@
+"""The nearest photos and captions of each photo and caption, its own near-duplicates left out.
+
+    near = nearest(vectors, rows, asked, k=30, groups=…, asked_groups=…)      # Neighbours: place (Q, k), cosine (Q, k)
+    pairs = standing(near.place, members(image_of, 10, counted))              # pairs that stand on those neighbours
+
+FAISS lists the candidates: all are compared up to EXACT_ROWS, or when few are asked (a re-score after some
+corrections); past that it looks into inverted lists of 8-bit codes (Jégou et al. 2011, doi 10.1109/TPAMI.2010.57).
+Their exact vectors rank them. Vectors are read in blocks, so memory grows with the codes alone: a byte for a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scoring.rows import Rows
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+
+EXACT_ROWS = 30_000
+FEW_ASKED = 2_000
+READ = 8192  # vectors read, or asked, at a time
+RANKED = 1 << 24  # numbers of candidates' vectors held at a time: 64 MiB
+SPARE = 34  # candidates past k, for near-duplicates that are left out
+PROBED = 16  # inverted lists searched for each query
+TRAINED_ON = 40  # vectors for each list
+ROUNDS = 10  # of k-means
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The k nearest of each query, nearest first, by their place in `rows`; -1 (cosine -2) where there are fewer."""
+
+    place: Ints  # (Q, k) int64
+    cosine: Floats  # (Q, k) float32
+
+
+def nearest(
+    vectors: NDArray[np.float32] | Rows, rows: Ints, asked: Ints, k: int, groups: Ints, asked_groups: Ints
+) -> Neighbours:
+    """vectors: (N, D), unit length. rows: (R,) among which to look, asked: (Q,) for which; both count in `vectors`.
+
+    groups: (R,), asked_groups: (Q,). What is of the query's own group is never its neighbour.
+    """
+    k = min(k, len(rows))
+    place = np.full((len(asked), k), -1, np.int64)
+    cosine = np.full((len(asked), k), -2, np.float32)
+    if k == 0 or not len(asked):
+        return Neighbours(place, cosine)
+    index, wanted = _index(vectors, rows, len(asked)), min(len(rows), k + SPARE)
+    crowd = (
+        np.bincount(groups - groups.min())[groups - groups.min()].max() > SPARE
+        and (groups != groups[0]).any()
+    )
+    for start in range(0, len(asked), READ):
+        part = slice(start, start + READ)
+        queries = np.ascontiguousarray(vectors[asked[part]], dtype=np.float32)
+        _, candidates = index.search(queries, wanted)
+        found = _ranked(vectors, rows, queries, candidates, groups, asked_groups[part], k)
+        if crowd:  # a query may have found nothing but its own near-duplicates
+            short = (found.place < 0).any(axis=1)
+            for group in np.unique(asked_groups[part][short]):
+                few = np.flatnonzero(short & (asked_groups[part] == group))
+                others = np.flatnonzero(groups != group)
+                _, at = _Streamed(vectors, rows[others]).search(queries[few], min(k, len(others)))
+                alone = _ranked(vectors, rows, queries[few], others[at], groups, asked_groups[part][few], k)
+                found.place[few, : at.shape[1]], found.cosine[few, : at.shape[1]] = alone.place, alone.cosine
+        place[part], cosine[part] = found.place, found.cosine
+    return Neighbours(place, cosine)
+
+
+def _index(vectors: NDArray[np.float32] | Rows, rows: Ints, asked: int) -> Any:
+    """A FAISS index of the rows."""
+    import faiss
+
+    width = vectors.shape[1]
+    index: Any
+    if len(rows) <= EXACT_ROWS:
+        index = faiss.IndexFlatIP(width)
+    elif asked <= FEW_ASKED:
+        return _Streamed(vectors, rows)
+    else:
+        lists = int(2 * np.sqrt(len(rows)))
+        index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+        index.cp.niter = ROUNDS
+        index.nprobe = PROBED
+        drawn = np.random.default_rng(0).choice(len(rows), min(len(rows), TRAINED_ON * lists), replace=False)
+        index.train(np.ascontiguousarray(vectors[rows[np.sort(drawn)]], dtype=np.float32))
+    for start in range(0, len(rows), READ):
+        index.add(np.ascontiguousarray(vectors[rows[start : start + READ]], dtype=np.float32))
+    return index
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """Compares a few queries with all rows, read in blocks, for a site whose vectors do not fit into memory."""
+
+    vectors: NDArray[np.float32] | Rows
+    rows: Ints
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """(Q, k) cosines and places, nearest first."""
+        import faiss
+
+        near: Floats = np.full((len(queries), k), -2, np.float32)
+        place: Ints = np.full((len(queries), k), -1, np.int64)
+        for start in range(0, len(self.rows), READ * 4):
+            block = np.ascontiguousarray(self.vectors[self.rows[start : start + READ * 4]], dtype=np.float32)
+            more, at = faiss.knn(queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+            near, place = np.hstack([near, more]), np.hstack([place, at + start])
+            order = np.argsort(-near, axis=1, kind="stable")[:, :k]
+            near, place = np.take_along_axis(near, order, axis=1), np.take_along_axis(place, order, axis=1)
+        return near, place
+
+
+def _ranked(
+    vectors: NDArray[np.float32] | Rows,
+    rows: Ints,
+    queries: Floats,
+    candidates: Ints,
+    groups: Ints,
+    asked_groups: Ints,
+    k: int,
+) -> Neighbours:
+    """The k best of each query's candidates (Q, K), -1 = none, by their exact vectors; equal ones by place."""
+    place = np.full((len(queries), min(k, candidates.shape[1])), -1, np.int64)
+    cosine = np.full(place.shape, -2, np.float32)
+    size = max(1, RANKED // (candidates.shape[1] * queries.shape[1]))
+    for start in range(0, len(queries), size):
+        part = slice(start, start + size)
+        there = np.maximum(candidates[part], 0)
+        found = np.asarray(vectors[rows[there.ravel()]], dtype=np.float32).reshape(*there.shape, -1)
+        exact = np.einsum("qd,qkd->qk", queries[part], found)
+        exact[(candidates[part] < 0) | (groups[there] == asked_groups[part, None])] = -2
+        order = np.lexsort((there, -exact), axis=1)[:, : place.shape[1]]
+        cosine[part] = np.take_along_axis(exact, order, axis=1)
+        place[part] = np.where(cosine[part] > -2, np.take_along_axis(there, order, axis=1), -1)
+    return Neighbours(place, cosine)
+
+
+def members(item_of: Ints, at_most: int, counted: NDArray[np.bool_]) -> Ints:
+    """(items, at_most) the counted pairs that stand on each photo (or carry each caption), -1 where there are fewer.
+
+    item_of: (N,) the photo (or caption) of each pair, a number below `items`. Of more, a seeded draw chooses.
+    """
+    items = int(item_of.max(initial=-1)) + 1
+    rows = np.flatnonzero(counted)
+    rows = rows[np.random.default_rng(0).permutation(len(rows))]
+    rows = rows[np.argsort(item_of[rows], kind="stable")]
+    item = item_of[rows]
+    place = np.arange(len(rows)) - np.searchsorted(item, item, "left")
+    found = np.full((items, at_most), -1, np.int64)
+    kept = place < at_most
+    found[item[kept], place[kept]] = rows[kept]
+    return found
+
+
+def standing(near_items: Ints, of_item: Ints, k: int, unwanted: NDArray[np.bool_] | None = None) -> Ints:
+    """(Q, k) pairs that stand on the neighbours of each query, the nearest neighbour's first; -1 where there are fewer.
+
+    near_items: (Q, K), -1 = none. of_item: (items, M), see members. unwanted: (Q, K * M) pairs to leave out.
+    """
+    pairs = np.where(near_items[:, :, None] >= 0, of_item[near_items], -1).reshape(len(near_items), -1)
+    absent = pairs < 0 if unwanted is None else (pairs < 0) | unwanted
+    order = np.argsort(absent, axis=1, kind="stable")[:, :k]
+    return np.where(np.take_along_axis(absent, order, axis=1), -1, np.take_along_axis(pairs, order, axis=1))

@@ -1,0 +1,98 @@
+"""rates.md from rates.json: the tables of scoring/rates.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Row = dict[str, Any]
+
+RATES = {
+    "decode": "decode and resize",
+    "decode_plain": "decode and resize, plain recipe (PIL in full, the encoder's transform)",
+    "forward": "forward pass alone",
+    "bound": "bound set by decoding and forward pass",
+    "photos": "**photos, end to end**",
+    "photos_open_clip": "photos, open_clip's own loop (DataLoader, a worker a core)",
+    "captions": "captions",
+    "pairs": "**pairs, end to end**",
+    "pairs_torchmetrics": "pairs, torchmetrics' CLIPScore",
+}
+RATIOS = {
+    "decode_against_plain": "decode and resize against the plain recipe",
+    "photos_against_bound": "end to end against the bound",
+    "photos_against_forward": "end to end against the forward pass alone",
+    "photos_against_open_clip": "end to end against open_clip's loop",
+    "pairs_against_torchmetrics": "pairs against torchmetrics' CLIPScore",
+}
+
+
+def markdown(known: Row) -> str:
+    """All sections that were measured."""
+    lines = ["# Rates and memory", ""]
+    for key, one in known.get("speed", {}).items():
+        lines += _speed(key, one)
+    if "live" in known:
+        lines += _live(known["live"])
+    if "scaled" in known:
+        lines += _scaled(known["scaled"])
+    if "memory" in known:
+        lines += _memory(known["memory"])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _speed(key: str, one: Row) -> list[str]:
+    names = list(one["rates"])
+    lines = [
+        f"## {key}: `{one['encoder']}`, {one['machine']}, {one['date']}",
+        "",
+        "`python -m scoring.rates`. Items a second, medians of interleaved repeats.",
+        "",
+        f"| | {' | '.join(names)} |",
+        "|---|" + "---:|" * len(names),
+    ]
+    for name, words in RATES.items():
+        if any(name in rates for rates in one["rates"].values()):
+            lines.append(_line(words, [rates.get(name) for rates in one["rates"].values()], "{:.1f}"))
+    for name, words in RATIOS.items():
+        if any(name in rates for rates in one["rates"].values()):
+            lines.append(_line(words, [rates.get(name) for rates in one["rates"].values()], "{:.2f} ×"))
+    if not any("pairs_torchmetrics" in rates for rates in one["rates"].values()):
+        lines += ["", "torchmetrics was not installed, so its loop is left out."]
+    return [*lines, ""]
+
+
+def _line(words: str, values: list[float | None], form: str) -> str:
+    cells = ["" if value is None else form.format(value) for value in values]
+    return f"| {words} | {' | '.join(cells)} |"
+
+
+def _live(one: Row) -> list[str]:
+    lines = [f"## One caption typed in the form ({one['machine']}, {one['date']})", "",
+             "| encoder | median | 95th percentile |", "|---|---:|---:|"]  # fmt: skip
+    lines += [
+        f"| {name} | {row['median_ms']} ms | {row['p95_ms']} ms |"
+        for name, row in one.items()
+        if isinstance(row, dict)
+    ]
+    return [*lines, ""]
+
+
+def _scaled(one: Row) -> list[str]:
+    return [
+        f"## Decoding at a smaller scale (`{one['encoder']}`, {one['date']})",
+        "",
+        f"{one['photos']} Flickr8k photos as {one['megapixels']}-megapixel files, {one['pairs']:,} pairs, decoded in "
+        f"full and as it is done here: Spearman's rho of the cosines {one['spearman']:.4f}; AUROC of planted errors "
+        f"{one['auroc_full']:.4f} and {one['auroc_scaled']:.4f} ({one['auroc_points']:+.2f} points).",
+        "",
+    ]
+
+
+def _memory(one: Row) -> list[str]:
+    return [
+        f"## A site of {one['pairs']:,} pairs ({one['machine']}, {one['date']})",
+        "",
+        f"As many photos and captions, {one['dim']} numbers each: loaded in {one['load_seconds']} s, one cosine a pair "
+        f"in {one['cosine_seconds']} s, {one['peak_megabytes']:,} MB at the peak beyond the libraries.",
+        "",
+    ]

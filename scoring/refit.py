@@ -1,0 +1,194 @@
+"""Risk and order of all scored pairs of an encoder, anew from their stored signals and what people have said by now.
+
+    refit(site, source)          # RiskFit in use, or None while there are too few answers
+
+Runs at the end of every scoring. It reads signals and writes `risk` and `priority`, in seconds also for 100,000 pairs:
+no vector and no model is touched. What was fitted is kept in the table `risk_fits`, one row for each set of answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.store import now
+from scoring.learned import Answers, RiskFit, columns, fit_risk, probability
+from scoring.pairs import Floats, Ints
+from scoring.priority import priority
+from scoring.ranking import by_language, codes
+from scoring.risk import VERSION, label_free
+from scoring.signals import SIGNALS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from data.site import Site
+    from data.store import Database
+    from scoring.encoder_files import EncoderSource
+
+
+LABELS = """
+    SELECT l.pair_id, l.needs_correction, l.source, l.inclusion_probability AS inclusion,
+           coalesce(a.kind = 'mixed', false) AS mixed
+    FROM labels l LEFT JOIN audits a ON a.pair_id = l.pair_id
+"""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All scored pairs of an encoder, by pair_id: every array (N,)."""
+
+    pair_id: pyarrow.Array
+    language: Any  # (N,) among which captions the pair is ranked
+    group_of: Ints
+    original: Any  # (N,) bool
+    signals: dict[str, Floats]
+
+    def reference(self, language: str) -> dict[str, Floats]:
+        """Signals of the counted pairs of a language: the original ones, or all when there is none."""
+        here = self.language == language
+        counted = here & self.original if (here & self.original).any() else here
+        return {name: values[counted] for name, values in self.signals.items()}
+
+
+def scored_pairs(db: Database, source: EncoderSource) -> Scored:
+    """Read from the table `scores`; of this checkpoint alone."""
+    of_signals = ", ".join(
+        f"s.signals['{name}'] AS {name}" for name in SIGNALS
+    )  # names from the code, not from input
+    table = db.table(
+        f"SELECT s.pair_id, p.language, i.group_id, p.origin IN ('legacy', 'draft') AS original, {of_signals} "
+        "FROM scores s JOIN pairs p USING (pair_id) JOIN images i USING (image_id) "
+        "WHERE s.encoder = ? AND s.fingerprint = ? AND p.state = 'captioned' ORDER BY s.pair_id",
+        [source.id, source.fingerprint],
+    )
+    signals = {
+        name: table[name].combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64)
+        for name in SIGNALS
+    }
+    original = table["original"].to_numpy(zero_copy_only=False).astype(bool)
+    return Scored(
+        table["pair_id"].combine_chunks(), by_language(table["language"], source, original),
+        codes(table["group_id"])[0], original, signals,
+    )  # fmt: skip
+
+
+def answers_digest(db: Database) -> str:
+    """Changes with every answer that scoring can learn from."""
+    rows = db.rows(
+        "SELECT pair_id, needs_correction, source, inclusion_probability FROM labels ORDER BY pair_id, correction_id"
+    )
+    return hashlib.sha256(json.dumps([VERSION, [list(row.values()) for row in rows]]).encode()).hexdigest()[
+        :32
+    ]
+
+
+def is_due(db: Database, encoder: str) -> bool:
+    """Whether people have said something since the risk of this encoder's scores was fitted."""
+    known = db.get_state(state_key(encoder))
+    return known is not None and known != answers_digest(db)
+
+
+def refit(site: Site, source: EncoderSource) -> RiskFit | None:
+    """Fit the risk to the answers so far, and write risk and priority of every scored pair."""
+    with site.connect() as db:
+        scored, digest = scored_pairs(db, source), answers_digest(db)
+        labels = db.table(LABELS)
+    prior = np.zeros(len(scored.pair_id))
+    features = {name: np.zeros(len(prior)) for name in columns(*_nothing())}
+    for language in np.unique(scored.language):
+        here = scored.language == language
+        signals = {name: values[here] for name, values in scored.signals.items()}
+        found = label_free(signals, scored.reference(str(language)))
+        prior[here] = found.risk
+        for name, values in columns(found.ranks, signals, found.risk).items():
+            features[name][here] = values
+    rows, answers = _answers(scored, labels)
+    fit = fit_risk({name: values[rows] for name, values in features.items()}, answers)
+    risk = prior if fit is None else probability(fit, features)
+    order = np.where(scored.original, 0.0, risk)
+    order[scored.original] = priority(risk[scored.original], scored.group_of[scored.original])
+    _write(site, source, scored.pair_id, risk, order, fit, digest)
+    return fit
+
+
+def _nothing() -> tuple[dict[str, Floats], dict[str, Floats], Floats]:
+    """No pairs at all: what names the columns."""
+    none: dict[str, Floats] = {name: np.zeros(0) for name in SIGNALS}
+    return none, none, np.zeros(0)
+
+
+def _answers(scored: Scored, labels: pyarrow.Table) -> tuple[Ints, Answers]:
+    """The rows of pairs that somebody has judged, and what was said of them."""
+    import pyarrow.compute as pc
+
+    place = pc.index_in(  # type: ignore[attr-defined]
+        labels["pair_id"].combine_chunks(), value_set=scored.pair_id
+    )
+    known = place.is_valid()
+    rows = place.filter(known).to_numpy(zero_copy_only=False).astype(np.int64)
+    labels = labels.filter(known)
+    return rows, Answers(
+        labels["needs_correction"].to_numpy(zero_copy_only=False).astype(bool),
+        np.array(labels["source"].to_pylist(), dtype=object) == "audit",
+        np.nan_to_num(labels["inclusion"].to_numpy(zero_copy_only=False).astype(np.float64), nan=1.0),
+        scored.group_of[rows],
+        int(scored.original.sum()),
+        labels["mixed"].to_numpy(zero_copy_only=False).astype(bool),
+    )
+
+
+def _write(
+    site: Site,
+    source: EncoderSource,
+    pair_id: pyarrow.Array,
+    risk: Floats,
+    order: Floats,
+    fit: RiskFit | None,
+    digest: str,
+) -> None:
+    import pyarrow
+
+    new = pyarrow.table({"pair_id": pair_id, "risk": risk, "priority": order})
+    with site.connect() as db:
+        db.connection.register("refitted", new)
+        db.execute(
+            "UPDATE scores SET risk = n.risk, priority = n.priority FROM refitted n "
+            "WHERE scores.pair_id = n.pair_id AND scores.encoder = ? "
+            "AND (scores.risk <> n.risk OR scores.priority IS DISTINCT FROM n.priority)",
+            [source.id],
+        )
+        db.connection.unregister("refitted")
+        if fit is not None and fit.as_json() != _last_model(db, source.id):
+            db.insert("risk_fits", [{
+                "fit_id": uuid.uuid4().hex, "encoder": source.id, "fingerprint": source.fingerprint, "kind": fit.kind,
+                "labels": fit.answers, "auroc": fit.auroc, "auroc_label_free": fit.auroc_label_free,
+                "model": fit.as_json(), "curve": fit.as_json()["curve"], "fitted_at": now(),
+            }])  # fmt: skip
+        db.set_state(state_key(source.id), digest)
+
+
+def state_key(encoder: str) -> str:
+    """Under this key stands which answers the risk in the store was fitted to."""
+    return f"risk_answers:{encoder}"
+
+
+def _last_model(db: Database, encoder: str) -> Any:
+    row = db.one("SELECT model FROM risk_fits WHERE encoder = ? ORDER BY fitted_at DESC LIMIT 1", [encoder])
+    return row["model"] if row else None
+
+
+FITS = "SELECT model, fitted_at FROM risk_fits WHERE encoder = ? ORDER BY fitted_at DESC"
+
+
+def fits(site: Site, encoder: str) -> list[tuple[RiskFit, datetime]]:
+    """What was fitted for an encoder and when, the newest first; none while there were too few answers."""
+    with site.connect() as db:
+        rows = db.rows(FITS, [encoder])
+    return [(RiskFit.from_json(row["model"]), row["fitted_at"]) for row in rows]

@@ -1,0 +1,93 @@
+"""The plots beside the benchmarks: their sources stand there, and what is drawn is what was measured."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotate import coverage
+from dashboards import evidence
+from data.errors import GenbaError
+from scoring.benchmark import mean_figures
+from tests.dashboards.test_charts import data
+
+
+def finder() -> dict[str, Any]:
+    """The form of scoring.benchmark.run, of two kinds of error and two seeds."""
+    auroc = {"cosine": (0.6, 0.7), "risk": (0.7, 0.9), "after 100": (0.8, 0.92)}
+    seeds = [
+        [
+            {"kind": kind, "ranking": ranking, "auroc": value + shift, "precision": 0.5}
+            for ranking, pair in auroc.items()
+            for kind, value in zip(("swap", "vague"), pair, strict=True)
+        ]
+        for shift in (-0.01, 0.01)
+    ]
+    one = {"set": "photos", "share": 0.4, "figures": mean_figures(seeds)}
+    return {"rankings": [*auroc, "after 500"], "sets": [one]}
+
+
+def test_the_auroc_is_the_mean_over_kinds_with_the_worst_and_the_best() -> None:
+    rows = {row["ranking"]: row for row in evidence.by_ranking(finder())}
+    assert list(rows) == ["cosine", "risk", "after 100"]  # what was not measured is not drawn
+    assert rows["risk"]["auroc"] == pytest.approx(0.8)
+    assert (rows["risk"]["worst"], rows["risk"]["best"]) == (0.7, 0.9)
+    assert rows["risk"]["set"] == "photos, 40% wrong"
+    assert [(row["reviews"], row["auroc"]) for row in evidence.by_reviews(finder())] == [
+        (0, pytest.approx(0.8)),
+        (100, pytest.approx(0.86)),
+    ]
+
+
+def simulated() -> dict[str, Any]:
+    """The form of annotate.coverage, simulated in a moment."""
+    return {"one_draw": [coverage.one_draw(400, 0.1, n, 3, 1) for n in (20, 40)],
+            "working_site": [coverage.working_site(400, 0.1, 20, 40, 3, 1)]}  # fmt: skip
+
+
+def test_every_interval_of_every_simulated_audit_is_drawn() -> None:
+    found = simulated()
+    rows = evidence.coverage_rows(found)
+    assert len(rows) == 2 * len(found["one_draw"][0]["coverage"])
+    assert evidence.OURS in {row["interval"] for row in rows}
+    drawn = [row for row in data(evidence.coverage_plot(found).to_dict()) if "audit" in row]
+    assert [row["coverage"] for row in drawn] == [found["working_site"][0]["coverage"]]
+
+
+def test_rates_stand_beside_their_peers() -> None:
+    rates = {"decode": 90.0, "decode_plain": 30.0, "forward": 50.0, "bound": 32.0}
+    rows = evidence.rate_rows({"speed": {"cpu fp32": {"rates": {"small files": rates}}}, "live": {}})
+    assert [(row["work"], row["rate"], row["whose"]) for row in rows] == [
+        ("decode, ours", 90.0, "ours"),
+        ("decode, plain recipe", 30.0, "peer"),
+        ("forward pass alone", 50.0, "bound"),
+    ]
+
+
+def test_plots_are_drawn_of_the_sources_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "finder.json").write_text(json.dumps(finder()))
+    (tmp_path / "coverage.json").write_text(json.dumps(simulated()))
+    drawn = evidence.draw(tmp_path, tmp_path / "out")
+    assert [path.name for path in drawn] == ["finder.png", "coverage.png"]
+    for path in drawn:
+        head = path.read_bytes()[:24]
+        width, height = struct.unpack(">II", head[16:24])
+        assert head.startswith(b"\x89PNG") and width > 600 and height > 400
+
+
+def test_a_folder_without_sources_and_an_old_source_are_errors_in_words(tmp_path: Path) -> None:
+    with pytest.raises(GenbaError, match=r"holds no finder\.json"):
+        evidence.draw(tmp_path, tmp_path)
+    (tmp_path / "finder.json").write_text('{"sets": {"photos": {}}}')
+    with pytest.raises(GenbaError, match="is not what is measured now"):
+        evidence.draw(tmp_path, tmp_path)
+    assert list(tmp_path.glob("*.png")) == []
+
+
+def test_every_plot_that_is_kept_has_its_source() -> None:
+    kept = [path for path in evidence.FOLDER.glob("*.png") if path.stem in evidence.PLOTS]
+    assert [path.name for path in kept if not path.with_suffix(".json").is_file()] == []
