@@ -1,6 +1,6 @@
 """Other people's loops over the same photos with the same weights, to measure beside ours (scoring/rates.py).
 
-Nothing else in the product uses them. Each returns how many photos, or pairs, it has gone through.
+Nothing else in the product uses them. They get the same size of batch. Each returns how many photos, or pairs, it has gone through.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.large_photos import open_plainly
+from scoring.decode import PHOTO_BATCH
 
 if TYPE_CHECKING:
     import torch
 
     from scoring.encoders import Encoder
-
-PEER_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class OpenClipLoop:
         from torch.utils.data import DataLoader
 
         loader: DataLoader[torch.Tensor] = DataLoader(
-            Files(paths, self.transform), batch_size=PEER_BATCH, num_workers=self.workers,  # type: ignore[arg-type]
+            Files(paths, self.transform), batch_size=PHOTO_BATCH[self.device], num_workers=self.workers,  # type: ignore[arg-type]
             pin_memory=self.device == "cuda", persistent_workers=True,
         )  # fmt: skip
         iter(loader)  # starts the workers
@@ -93,8 +92,9 @@ class TorchmetricsLoop:
         import numpy as np
         import torch
 
-        for start in range(0, len(pairs), PEER_BATCH):
-            batch = pairs[start : start + PEER_BATCH]
+        size = PHOTO_BATCH[self.device]
+        for start in range(0, len(pairs), size):
+            batch = pairs[start : start + size]
             photos = [
                 torch.from_numpy(np.array(open_plainly(path))).permute(2, 0, 1).to(self.device)
                 for path, _ in batch
