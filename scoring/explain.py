@@ -35,7 +35,6 @@ LISTED = (
     64,
     1024,
 )  # nearest photos looked at; the second when the first give too few. Past it none is "like this one"
-BLOCK = 8192  # vectors compared at a time
 
 
 @dataclass(frozen=True)
@@ -209,22 +208,12 @@ def _stored(vectors: Vectors, ids: Sequence[str]) -> list[NDArray[np.float32] | 
 
 
 def nearest_ids(vectors: Vectors, queries: NDArray[np.float32], k: int) -> list[list[tuple[str, float]]]:
-    """For each query (Q, D) the k nearest vectors as (id, cosine), nearest first.
-
-    Exact, block by block: for a page or a table there are few queries, of photos and captions alike, while
-    scoring/neighbours.py is for all vectors against all.
-    """
+    """For each query (Q, D) the k nearest vectors as (id, cosine), nearest first."""
     import numpy as np
 
-    rows: NDArray[np.int64] = np.zeros((len(queries), 0), np.int64)
-    cosine: NDArray[np.float32] = np.zeros((len(queries), 0), np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        found = queries @ np.asarray(vectors.array[start : start + BLOCK]).T  # (Q, BLOCK)
-        near = np.argpartition(-found, min(k, found.shape[1]) - 1, axis=1)[:, :k]
-        rows = np.concatenate([rows, near + start], axis=1)
-        cosine = np.concatenate([cosine, np.take_along_axis(found, near, axis=1)], axis=1)
-        best = np.lexsort((rows, -cosine), axis=1)[:, :k]  # equal ones by row: a second look shows the same
-        rows, cosine = np.take_along_axis(rows, best, axis=1), np.take_along_axis(cosine, best, axis=1)
+    from scoring.neighbours import Streamed
+
+    cosine, rows = Streamed(vectors.array, np.arange(len(vectors))).search(queries, min(k, len(vectors)))
     ids = vectors.keys.take(rows.reshape(-1)).to_pylist()
     width = rows.shape[1]
     return [

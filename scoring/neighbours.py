@@ -67,7 +67,7 @@ def nearest(
             for group in np.unique(asked_groups[part][short]):
                 few = np.flatnonzero(short & (asked_groups[part] == group))
                 others = np.flatnonzero(groups != group)
-                _, at = _Streamed(vectors, rows[others]).search(queries[few], min(k, len(others)))
+                _, at = Streamed(vectors, rows[others]).search(queries[few], min(k, len(others)))
                 alone = _ranked(vectors, rows, queries[few], others[at], groups, asked_groups[part][few], k)
                 found.place[few, : at.shape[1]], found.cosine[few, : at.shape[1]] = alone.place, alone.cosine
         place[part], cosine[part] = found.place, found.cosine
@@ -83,7 +83,7 @@ def _index(vectors: NDArray[np.float32] | Rows, rows: Ints, asked: int) -> Any:
     if len(rows) <= EXACT_ROWS:
         index = faiss.IndexFlatIP(width)
     elif asked <= FEW_ASKED:
-        return _Streamed(vectors, rows)
+        return Streamed(vectors, rows)
     else:
         lists = int(2 * np.sqrt(len(rows)))
         index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
@@ -97,14 +97,14 @@ def _index(vectors: NDArray[np.float32] | Rows, rows: Ints, asked: int) -> Any:
 
 
 @dataclass(frozen=True)
-class _Streamed:
+class Streamed:
     """Compares a few queries with all rows, read in blocks, for a site whose vectors do not fit into memory."""
 
     vectors: NDArray[np.float32] | Rows
     rows: Ints
 
     def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
-        """(Q, k) cosines and places, nearest first."""
+        """(Q, k) cosines and places, nearest first; of equal ones the first, so that a second look shows the same."""
         import faiss
 
         near: Floats = np.full((len(queries), k), -2, np.float32)
@@ -113,7 +113,7 @@ class _Streamed:
             block = np.ascontiguousarray(self.vectors[self.rows[start : start + READ * 4]], dtype=np.float32)
             more, at = faiss.knn(queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
             near, place = np.hstack([near, more]), np.hstack([place, at + start])
-            order = np.argsort(-near, axis=1, kind="stable")[:, :k]
+            order = np.lexsort((place, -near), axis=1)[:, :k]
             near, place = np.take_along_axis(near, order, axis=1), np.take_along_axis(place, order, axis=1)
         return near, place
 

@@ -1,6 +1,7 @@
 """Other people's loops over the same photos with the same weights, to measure beside ours (scoring/rates.py).
 
-Nothing else in the product uses them. They get the same size of batch. Each returns how many photos, or pairs, it has gone through.
+Nothing else in the product uses them. They get batches of the same size. Each returns how many photos, or pairs, it has
+gone through.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from data.errors import GenbaError
 from data.records import caption_id, language_of, pair_id
 from data.site import Site, init_site
 from data.store import now
-from scoring import explain as explain_module
+from scoring import neighbours
 from scoring.encoder_files import slug
 from scoring.encoders import load_encoder
-from scoring.explain import explain, leave_one_out, nearest_ids
+from scoring.explain import Explanation, explain, leave_one_out, nearest_ids
 from scoring.phrases import Splitter, without
 from scoring.score import score
 from scoring.vectors import Vectors, VectorStore
@@ -82,7 +82,7 @@ def plane(tmp_path: Path) -> Site:
     return plane_site(tmp_path, PLANE)
 
 
-def own(site: Site, name: str = "own") -> explain_module.Explanation:
+def own(site: Site, name: str = "own") -> Explanation:
     key = pair_id(name, PLANE[name][2])
     return explain(site, [key])[key]
 
@@ -184,7 +184,7 @@ def test_the_fields_of_a_queue_row(plane: Site) -> None:
 
 
 def test_nearest_ids_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain_module, "BLOCK", 7)
+    monkeypatch.setattr(neighbours, "READ", 2)
     random = np.random.default_rng(0)
     array = random.normal(size=(40, 5)).astype(np.float32)
     array /= np.linalg.norm(array, axis=1, keepdims=True)
