@@ -63,7 +63,7 @@ class Sample:
 
 
 def samples(shared: Path, folder: Path, count: int) -> list[Sample]:
-    """`count` small photos of Flickr8k dev, and an eighth as many reads of 12-megapixel copies of inspection photos."""
+    """`count` small photos of Flickr8k dev, and a tenth as many reads of 12-megapixel copies of inspection photos."""
     from data.large_photos import write_large_copy
 
     small, given = flickr8k(shared), inspection(shared)
@@ -73,7 +73,7 @@ def samples(shared: Path, folder: Path, count: int) -> list[Sample]:
     for number, (source, caption) in enumerate(large[:: len(large) // LARGE_FILES][:LARGE_FILES]):
         made.append((folder / f"{number}.jpg", caption))
         write_large_copy(source, made[-1][0], seed=number)
-    reads = [made[number % len(made)] for number in range(max(count // 8, 1))]
+    reads = [made[number % len(made)] for number in range(max(count // 10, 1))]
     return [Sample(SMALL, list(by_photo.values())[:count]), Sample(LARGE, reads)]
 
 
@@ -189,7 +189,7 @@ def measure_live(shared: Path, folder: Path, encoder_id: str, is_demo: bool = Fa
 
 def run(
     encoder_id: str = "", device: str = "auto", precision: str | None = None, compiled: bool = False,
-    count: int = 640, repeats: int = 3, out: Path = OUT,
+    count: int = 1000, repeats: int = 3, out: Path = OUT,
 ) -> Row:  # fmt: skip
     """Measure everything but `scaled` and `memory`, and write it to `out`. Raises GenbaError without ../shared."""
     from scoring.encoders import load_encoder
@@ -266,7 +266,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default=None, help="fp32 or bf16")
     parser.add_argument("--compile", action="store_true", help="torch.compile the image tower")
-    parser.add_argument("--photos", type=int, default=640, help="of each repeat")
+    parser.add_argument("--photos", type=int, default=1000, help="of each repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=OUT)
     scaled = verbs.add_parser("scaled", help="what decoding at 1/8 does to the ranking")

@@ -21,7 +21,7 @@ def finder() -> dict[str, Any]:
     auroc = {"cosine": (0.6, 0.7), "risk": (0.7, 0.9), "after 100": (0.8, 0.92)}
     seeds = [
         [
-            {"kind": kind, "ranking": ranking, "auroc": value + shift, "precision": 0.5}
+            {"kind": kind, "ranking": ranking, "auroc": value + shift, "auroc_risk": 0.8, "precision": 0.5}
             for ranking, pair in auroc.items()
             for kind, value in zip(("swap", "vague"), pair, strict=True)
         ]
@@ -37,9 +37,9 @@ def test_the_auroc_is_the_mean_over_kinds_with_the_worst_and_the_best() -> None:
     assert rows["risk"]["auroc"] == pytest.approx(0.8)
     assert (rows["risk"]["worst"], rows["risk"]["best"]) == (0.7, 0.9)
     assert rows["risk"]["set"] == "photos, 40% wrong"
-    assert [(row["reviews"], row["auroc"]) for row in evidence.by_reviews(finder())] == [
-        (0, pytest.approx(0.8)),
-        (100, pytest.approx(0.86)),
+    assert [(row["reviews"], row["left"]) for row in evidence.by_reviews(finder())] == [
+        (0, 1.0),
+        (100, pytest.approx((1 - 0.86) / (1 - 0.8))),
     ]
 
 
