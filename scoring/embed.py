@@ -219,6 +219,8 @@ class _Run:
 
     def embed_photos(self, image_ids: pyarrow.Array) -> list[Photo]:
         """Embed and store; the photos that cannot be read."""
+        if not len(image_ids):  # to make the model ready for photos takes seconds
+            return []
         shards, unreadable = _Shards(self.store, "images"), []
         with closing(encoded_batches(self.encoder, photos_of(self.site, image_ids))) as batches:
             for batch, vectors in batches:

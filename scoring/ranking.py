@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -236,11 +235,13 @@ def by_language(
     Captions without letters ("???") are too few to be ranked among themselves: they join the main language, which is
     that of the most original captions, so that corrections do not move them.
     """
-    found = np.asarray(languages.to_pylist(), dtype=str)
-    counted = found[original] if original.any() else found
-    sizes = Counter(one for one in counted.tolist() if one != NO_LETTERS and source.reads(one))
-    main = min(sizes, key=lambda one: (-sizes[one], one)) if sizes else NO_LETTERS
-    return np.where(found == NO_LETTERS, main, found)
+    code, names = codes(languages)
+    counted = np.bincount(code[original] if original.any() else code, minlength=len(names))
+    sizes = dict(zip(names.to_pylist(), counted.tolist(), strict=True))
+    read = [one for one in sizes if one != NO_LETTERS and sizes[one] and source.reads(one)]
+    main = min(read, key=lambda one: (-sizes[one], one), default=NO_LETTERS)
+    known = np.array([main if one == NO_LETTERS else one for one in sizes] or [main], dtype=str)
+    return known[code]
 
 
 def _words(

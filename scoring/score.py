@@ -15,8 +15,6 @@ import hashlib
 import logging
 import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,7 +31,7 @@ from scoring.catalogue import readers_of
 from scoring.decode import Photo
 from scoring.embed import EmbedCounts, Embedded, embed_wanted, is_readable, wanted
 from scoring.encoders import load_source, load_tokenizer, source_for_site
-from scoring.ranking import Before, CaptionedPair, Ranked, rank
+from scoring.ranking import Before, CaptionedPair, rank
 from scoring.site_fit import SiteFit
 from scoring.vectors import Vectors, VectorStore
 
@@ -148,6 +146,7 @@ class _Run:
     written: int = 0
     cut: int = 0
     fit: refit.RiskFit | None = None
+    _seen: tuple[pyarrow.Table, Basis] | None = None  # what the first look found: the first round works on it
     _encoder: Encoder | None = None
     _tokenizer: tuple[Any, int] | None = None
 
@@ -158,11 +157,11 @@ class _Run:
 
     def is_current(self) -> bool:
         """Whether the scores are those of today's pairs, template and weights, and the vectors are whole."""
+        pairs, basis = self._pairs()
         with self.site.connect() as db:
-            pairs = captioned_table(db)
             remembered = self._remembered(db)
-        basis = Basis.of(pairs, self.source, self.template)
         if remembered != {"counted": basis.counted, "pairs": basis.pairs} or self._store().manifest() is None:
+            self._seen = pairs, basis
             return False
         with self.site.connect() as db:
             unscored = unscored_photos(self.site, db, self.source.id)
@@ -171,17 +170,21 @@ class _Run:
         self.counts = replace(self.counts, unreadable=len(unscored))
         return True
 
+    def _pairs(self) -> tuple[pyarrow.Table, Basis]:
+        with self.site.connect() as db:
+            pairs = captioned_table(db)
+        return pairs, Basis.of(pairs, self.source, self.template)
+
     def round(self) -> bool:
         """Embed, rank and write once. True when every pair has a score, but those whose photo cannot be read."""
-        with self.site.connect() as db:
-            pairs = captioned_table(db)  # before `wanted`, so that every caption of a pair is embedded
+        pairs, basis = self._seen or self._pairs()  # before `wanted`: every caption of a pair is embedded
+        self._seen = None
         found = embed_wanted(self._store(), self._load, wanted(self.site, self.source), self.progress)
         self.counts = replace(
             found.counts,
             images=self.counts.images + found.counts.images,
             captions=self.counts.captions + found.counts.captions,
         )
-        basis = Basis.of(pairs, self.source, self.template)
         with tempfile.TemporaryDirectory() as folder:
             files = list(self._ranked(pairs, found, basis, Path(folder)))
             unreadable = {photo.image_id for photo in found.unreadable}
@@ -207,7 +210,7 @@ class _Run:
             before,
         ):
             if ranked.fit is not None and ranked.language not in before:
-                self._keep_fit(ranked, basis)
+                ranked.fit.save(self._fit_file(ranked.language), basis.counted)
             for start in range(0, len(ranked), CHUNK):
                 path = folder / f"{ranked.language}-{start}.parquet"
                 rows = ranked.scores(start, start + CHUNK, self.source.fingerprint, at)
@@ -231,7 +234,7 @@ class _Run:
         before = {}
         for language in sorted(set(earlier.language)):
             is_counted = (earlier.original & (earlier.language == language)).any()
-            fit = self._kept_fit(language, basis)
+            fit = SiteFit.load(self._fit_file(language), basis.counted)
             if is_counted and (fit is not None or not self.source.reads(language)):
                 before[language] = Before(earlier.reference(language), fit)
         known = pc.is_in(pairs["pair_id"].combine_chunks(), value_set=earlier.pair_id)  # type: ignore[attr-defined]
@@ -245,29 +248,6 @@ class _Run:
 
     def _fit_file(self, language: str) -> Path:
         return self._store().folder / f"site-fit-{language}.npz"
-
-    def _keep_fit(self, ranked: Ranked, basis: Basis) -> None:
-        """What the counted pairs taught, for the next run."""
-        assert ranked.fit is not None
-        path = self._fit_file(ranked.language)
-        half_written = path.with_suffix(".tmp")
-        with half_written.open("wb") as file:
-            np.savez(file, basis=np.array(basis.counted), **ranked.fit.arrays)  # type: ignore[arg-type]
-        half_written.replace(path)
-
-    def _kept_fit(self, language: str, basis: Basis) -> SiteFit | None:
-        """None: there is none, it was learned from other pairs, or it is damaged; then it is learned again."""
-        path = self._fit_file(language)
-        if not path.exists():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                if str(found["basis"]) != basis.counted:
-                    return None
-                return SiteFit({name: found[name] for name in found.files if name != "basis"})
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            log.warning("%s is damaged (%s). What the site teaches is learned again.", path, error)
-            return None
 
     def _unknown_share(self, captions: Sequence[str]) -> np.ndarray:
         if self._tokenizer is None:

@@ -12,8 +12,12 @@ doi 10.1613/jair.1.12125). Wrong captions among those learned from blur the answ
 
 from __future__ import annotations
 
+import logging
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +31,8 @@ RIDGE = 0.3  # of the mean variance, added in each direction
 FEWEST_STATED = 30  # captions that state the slot
 LEAST_PROBABLE = 1e-3  # no photo contradicts a caption by more than these odds
 
+log = logging.getLogger(__name__)
+
 Arrays = dict[str, NDArray[np.float32]]
 
 
@@ -36,6 +42,27 @@ class SiteFit:
     F; `options/S/F` (K,), `weights/S/F` (K, D), `offsets/S/F` (K,) for slot S. What could not be learned is absent."""
 
     arrays: Arrays
+
+    def save(self, path: Path, basis: str) -> None:
+        """Keep it for the next run. basis: of which pairs it was learned."""
+        half_written = path.with_suffix(".tmp")
+        with half_written.open("wb") as file:
+            np.savez(file, basis=np.array(basis), **self.arrays)  # type: ignore[arg-type]
+        half_written.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, basis: str) -> SiteFit | None:
+        """None: there is none, it was learned from other pairs, or it is damaged; then it is learned again."""
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                if str(found["basis"]) != basis:
+                    return None
+                return cls({name: found[name] for name in found.files if name != "basis"})
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            log.warning("%s is damaged (%s). What the site teaches is learned again.", path, error)
+            return None
 
 
 def learn(pairs: Pairs) -> SiteFit:
