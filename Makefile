@@ -42,8 +42,10 @@ lint: .venv/tests ## formatter and linter
 types: .venv/tests ## the type checker
 	@$(BIN)/mypy
 
-bench: .venv/installed ## how well bad captions are found, on real photos (needs ../shared)
+bench: .venv/tests ## how well bad captions are found and how fast, on real photos (needs ../shared; 15 minutes)
 	@$(BIN)/python -m scoring.benchmark
+	@$(BIN)/python -m scoring.rates
+	@$(BIN)/python -m dashboards.evidence
 
 clean: ## remove the environment and caches; the demo site stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
