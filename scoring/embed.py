@@ -142,7 +142,8 @@ def embed_wanted(
             run = _Run(load(), store, todo.site, len(photos) + len(texts), progress)
             unreadable = run.embed_photos(photos)
             counts = replace(counts, images=len(photos) - len(unreadable), captions=run.embed_captions(texts))
-            images, captions = store.load("images"), store.load("captions")
+            images = store.load("images") if len(photos) else images
+            captions = store.load("captions") if len(texts) else captions
         else:
             unreadable = list(photos_of(todo.site, photos))
         if unreadable:

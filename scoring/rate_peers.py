@@ -87,7 +87,8 @@ class TorchmetricsLoop:
         from torchmetrics.multimodal import CLIPScore
 
         self.device = encoder.device
-        self.metric = CLIPScore(lambda: (_as_transformers(encoder), _Processor(encoder)))
+        pair: Any = lambda: (_as_transformers(encoder), _Processor(encoder))  # noqa: E731  quacks like transformers'
+        self.metric = CLIPScore(pair)
 
     def __call__(self, pairs: Sequence[tuple[Path, str]]) -> int:
         import numpy as np

@@ -68,9 +68,13 @@ def test_a_short_run_on_real_photos(shared: Path, small_encoder: Path, tmp_path:
     assert (one["pairs"], one["planted"], one["seeds"]) == (120, 48, 1)
     found = {(row["kind"], row["ranking"]): row for row in one["figures"]}
     assert all(found["swap", name]["auroc"] > 0.85 for name in ("cosine", "neg_clip_loss", "risk"))
-    assert (OVERALL, "after 40") in found and (OVERALL, "after 200") not in found, "there are not so many to review"
+    assert (OVERALL, "after 40") in found and (OVERALL, "after 200") not in found, (
+        "there are not so many to review"
+    )
     worst = found[OVERALL, "risk"]
-    assert worst["recall"] == pytest.approx(worst["precision"] * 6 / 48, abs=1e-3), "the worst 5 % are 6 of 120"
+    assert worst["recall"] == pytest.approx(worst["precision"] * 6 / 48, abs=1e-3), (
+        "the worst 5 % are 6 of 120"
+    )
     assert found[OVERALL, "plain"]["different_errors"] >= 1
     assert json.loads((tmp_path / "finder.json").read_text()) == result
     assert "| hard_swap |" in (tmp_path / "finder.md").read_text()

@@ -345,7 +345,11 @@ def test_the_precision_is_part_of_the_fingerprint(tiny_encoder):
     """Vectors and scores of one precision never pass for those of another."""
     exact = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
     rough = load_encoder(f"local-dir:{tiny_encoder}", device="cpu", precision="bf16")
-    assert (exact.precision, rough.precision) == ("fp32", "bf16") == (exact.source.precision, rough.source.precision)
+    assert (
+        (exact.precision, rough.precision)
+        == ("fp32", "bf16")
+        == (exact.source.precision, rough.source.precision)
+    )
     assert rough.fingerprint == f"{exact.fingerprint}-bf16"
     assert exact.source.files_fingerprint == rough.source.files_fingerprint == exact.fingerprint
 
