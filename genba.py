@@ -217,12 +217,14 @@ def _learn(site: Site) -> None:
     """The risk learns from what was pulled, where there are scores."""
     from scoring import refit
     from scoring.encoders import source_for_site
+    from scoring.score import score_lock
 
     encoder = site.queue_encoder()
     with site.connect() as db:
         is_due = refit.is_due(db, encoder)
     if is_due:
-        refit.refit(site, source_for_site(site, encoder))
+        with score_lock(site):  # nobody else writes scores meanwhile
+            refit.refit(site, source_for_site(site, encoder))
 
 
 @verb(cli)

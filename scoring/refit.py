@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.errors import GenbaError
 from data.store import now
 from scoring.learned import Answers, RiskFit, columns, fit_risk, probability
 from scoring.pairs import Floats, Ints
@@ -45,6 +46,9 @@ class Scored:
     """All scored pairs of an encoder, by pair_id: every array (N,)."""
 
     pair_id: pyarrow.Array
+    row: (
+        pyarrow.Array
+    )  # where its score stands in the table: DuckDB updates by it 50 times faster than by pair_id
     language: Any  # (N,) among which captions the pair is ranked
     group_of: Ints
     original: Any  # (N,) bool
@@ -63,7 +67,8 @@ def scored_pairs(db: Database, source: EncoderSource) -> Scored:
         f"s.signals['{name}'] AS {name}" for name in SIGNALS
     )  # names from the code, not from input
     table = db.table(
-        f"SELECT s.pair_id, p.language, i.group_id, p.origin IN ('legacy', 'draft') AS original, {of_signals} "
+        f"SELECT s.pair_id, s.rowid AS row, p.language, i.group_id, "
+        f"p.origin IN ('legacy', 'draft') AS original, {of_signals} "
         "FROM scores s JOIN pairs p USING (pair_id) JOIN images i USING (image_id) "
         "WHERE s.encoder = ? AND s.fingerprint = ? AND p.state = 'captioned' ORDER BY s.pair_id",
         [source.id, source.fingerprint],
@@ -74,7 +79,8 @@ def scored_pairs(db: Database, source: EncoderSource) -> Scored:
     }
     original = table["original"].to_numpy(zero_copy_only=False).astype(bool)
     return Scored(
-        table["pair_id"].combine_chunks(), by_language(table["language"], source, original),
+        table["pair_id"].combine_chunks(), table["row"].combine_chunks(),
+        by_language(table["language"], source, original),
         codes(table["group_id"])[0], original, signals,
     )  # fmt: skip
 
@@ -114,7 +120,7 @@ def refit(site: Site, source: EncoderSource) -> RiskFit | None:
     risk = prior if fit is None else probability(fit, features)
     order = np.where(scored.original, 0.0, risk)
     order[scored.original] = priority(risk[scored.original], scored.group_of[scored.original])
-    _write(site, source, scored.pair_id, risk, order, fit, digest)
+    _write(site, source, scored, risk, order, fit, digest)
     return fit
 
 
@@ -147,7 +153,7 @@ def _answers(scored: Scored, labels: pyarrow.Table) -> tuple[Ints, Answers]:
 def _write(
     site: Site,
     source: EncoderSource,
-    pair_id: pyarrow.Array,
+    scored: Scored,
     risk: Floats,
     order: Floats,
     fit: RiskFit | None,
@@ -155,14 +161,20 @@ def _write(
 ) -> None:
     import pyarrow
 
-    new = pyarrow.table({"pair_id": pair_id, "risk": risk, "priority": order})
+    new = pyarrow.table({"row": scored.row, "pair_id": scored.pair_id, "risk": risk, "priority": order})
     with site.connect() as db:
         db.connection.register("refitted", new)
+        unmoved = db.value(
+            "SELECT count(*) FROM refitted n JOIN scores s ON s.rowid = n.row "
+            "WHERE s.encoder = ? AND s.pair_id = n.pair_id",
+            [source.id],
+        )
+        if unmoved != len(new):  # the score lock should have kept everybody out
+            raise GenbaError("The scores changed while the risk was fitted.", next=f"genba score {site.root}")
+        # By row alone: with a column of the primary key in the condition DuckDB takes 50 times as long.
         db.execute(
             "UPDATE scores SET risk = n.risk, priority = n.priority FROM refitted n "
-            "WHERE scores.pair_id = n.pair_id AND scores.encoder = ? "
-            "AND (scores.risk <> n.risk OR scores.priority IS DISTINCT FROM n.priority)",
-            [source.id],
+            "WHERE scores.rowid = n.row AND (scores.risk <> n.risk OR scores.priority IS DISTINCT FROM n.priority)"
         )
         db.connection.unregister("refitted")
         if fit is not None and fit.as_json() != _last_model(db, source.id):

@@ -106,8 +106,12 @@ def share_better(values: Floats, reference: Floats) -> Floats:
     ordered = np.sort(np.round(reference[~np.isnan(reference)], DECIMALS))
     if not len(ordered):
         return np.full(len(values), np.nan)
-    below, up_to = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return np.where(np.isnan(values), np.nan, (below + up_to) / 2 / len(ordered))
+    order = np.argsort(values)  # looked up in their order, which reads memory in its order
+    below = np.searchsorted(ordered, values[order], "left")
+    up_to = np.searchsorted(ordered, values[order], "right")
+    found = np.empty(len(values))
+    found[order] = (below + up_to) / 2 / len(ordered)
+    return np.where(np.isnan(values), np.nan, found)
 
 
 def badness(name: str, values: Floats) -> Floats:
