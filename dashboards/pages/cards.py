@@ -9,7 +9,7 @@ import streamlit as st
 from annotate.pages.elements import Opened, note, simulated_badge
 from dashboards import effects, figures, words
 from dashboards.figures import Cost, Counted, Missing, Work
-from dashboards.pages.elements import how, missing
+from dashboards.pages.elements import bad_left, how, missing
 from data.messages import duration, number, yen
 
 COLOURS = {"better": "green", "worse": "red", "undecided": "gray"}
@@ -59,15 +59,7 @@ def _left(at: Opened) -> None:
         missing(label, found, at)
     else:
         estimate = found.estimate
-        st.metric(label, _("about {n}").format(n=number(estimate.bad_left, at.language)))
-        note(
-            _("95 % interval {low} to {high}; {bad} of {n} audited were wrong").format(
-                low=number(estimate.bad_left_low, at.language),
-                high=number(estimate.bad_left_high, at.language),
-                bad=estimate.bad,
-                n=estimate.judged,
-            )
-        )
+        bad_left(label, estimate, at)
         if found.simulated_judged:
             simulated_badge(at, found.simulated_judged)
     formula = _(

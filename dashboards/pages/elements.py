@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from annotate.estimate import Estimate
 from annotate.pages.elements import Opened, note
 from dashboards.figures import Missing
+from data.messages import number
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -37,3 +39,15 @@ def missing(label: str, found: Missing, at: Opened) -> None:
     note(_("Not yet measurable: needs {what}.").format(what=_(found.needs)))
     if found.command:
         st.code(found.command, language=None, wrap_lines=True)
+
+
+def bad_left(label: str, found: Estimate, at: Opened) -> None:
+    """How many bad captions are left, with the interval and what stands behind it."""
+    _ = at.translate
+    st.metric(label, _("about {n}").format(n=number(found.bad_left, at.language)))
+    note(
+        _("95 % interval {low} to {high}; {bad} of {n} audited were wrong").format(
+            low=number(found.bad_left_low, at.language), high=number(found.bad_left_high, at.language),
+            bad=found.bad, n=found.judged,
+        )
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from annotate.seconds import PRIOR, TIMES
 from dashboards import charts, figures, finder, finder_charts, finder_words, words
 from dashboards.figures import Missing, Remaining
 from dashboards.finder import Learning, Line
-from dashboards.pages.elements import how, missing
+from dashboards.pages.elements import bad_left, how, missing
 from data import jobs
 from data.errors import GenbaError
 from data.messages import moment, number, yen
@@ -252,15 +252,7 @@ def _left(left: Remaining | Missing, line: Line | Missing, at: Opened) -> None:
         missing(label, replace(left, command=""), at)  # the audit is drawn below
     else:
         estimate = left.estimate
-        st.metric(label, _("about {n}").format(n=number(estimate.bad_left, at.language)))
-        note(
-            _("95 % interval {low} to {high}; {bad} of {n} audited were wrong").format(
-                low=number(estimate.bad_left_low, at.language),
-                high=number(estimate.bad_left_high, at.language),
-                bad=estimate.bad,
-                n=estimate.judged,
-            )
-        )
+        bad_left(label, estimate, at)
         note(
             _("{before} at the beginning, {found} found so far").format(
                 before=_("about {n}").format(n=number(estimate.before, at.language)),

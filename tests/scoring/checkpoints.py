@@ -13,22 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "a",
-    "the",
-    "brass",
-    "steel",
-    "bolt",
-    "nut",
-    "on",
-    "tray",
-    "with",
-    "scratch",
-    "真鍮",
-    "の",
-    "ボルト",
-    "傷",
-)
+from tests.scoring.conftest import PLAIN_WORDS as WORDS
+
 SIZE = 32  # pixels, and so is every context longer than the models have positions for
 TOWER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 VISION = {**TOWER, "image_size": SIZE, "patch_size": 16}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-WORDS = [
+PLAIN_WORDS = [
     "a",
     "the",
     "brass",
@@ -23,7 +23,7 @@ WORDS = [
     "ボルト",
     "傷",
 ]
-WORDS += ["[UNK]", "[PAD]", "<s>", "</s>"]
+WORDS = [*PLAIN_WORDS, "[UNK]", "[PAD]", "<s>", "</s>"]
 TINY = {
     "model_cfg": {
         "embed_dim": 16,
