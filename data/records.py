@@ -47,17 +47,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Score:
-    """What one encoder says of one pair. `reasons` are codes with numbers; scoring/reasons.py puts them in words."""
-
-    pair_id: str
-    encoder: str
-    signals: dict[str, float]
-    risk: float  # in [0, 1], higher = more likely to need a correction
-    reasons: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
 class Correction:
     """One person's verdict on one pair, with the time it took. The only place where lineage stands."""
 
