@@ -1,4 +1,7 @@
-"""What every verb of the command line has: --json, errors, a progress bar. The verbs stand in genba.py."""
+"""What every verb of the command line has: --json, errors, a progress bar.
+
+The verbs stand in genba.py and in each room's commands.py.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,11 @@ from data.errors import GenbaError, nearest
 from data.jobs import Progress, silent
 
 Outcome = tuple[dict[str, Any], str]  # what --json prints, what a person reads
+
+SITE = click.argument("site", type=click.Path(file_okay=False))
+DEVICE = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+)
 
 
 class Verbs(click.Group):

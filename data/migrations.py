@@ -92,6 +92,29 @@ MIGRATIONS: list[str] = [
         labels INTEGER NOT NULL, auroc DOUBLE, auroc_label_free DOUBLE, model JSON NOT NULL, curve JSON NOT NULL,
         fitted_at TIMESTAMP NOT NULL);
     """,
+    # What drafters propose, lots of drafts with the sample that decides on them, second opinions and their adjudication.
+    """
+    CREATE TABLE drafts (
+        draft_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, drafter VARCHAR NOT NULL, version VARCHAR NOT NULL,
+        template VARCHAR NOT NULL, template_version INTEGER NOT NULL, slots JSON NOT NULL, confidence JSON NOT NULL,
+        captions JSON NOT NULL, cosine DOUBLE, old_cosine DOUBLE, quality DOUBLE, planted BOOLEAN NOT NULL,
+        lot_id VARCHAR, state VARCHAR NOT NULL, drafted_at TIMESTAMP NOT NULL);
+    CREATE TABLE lots (
+        lot_id VARCHAR PRIMARY KEY, size INTEGER NOT NULL, sample INTEGER NOT NULL, accept_number INTEGER NOT NULL,
+        plan JSON NOT NULL, state VARCHAR NOT NULL, drawn_by VARCHAR NOT NULL, drawn_at TIMESTAMP NOT NULL,
+        decided_by VARCHAR, decided_at TIMESTAMP);
+    CREATE TABLE lot_checks (
+        lot_id VARCHAR NOT NULL, draft_id VARCHAR NOT NULL, is_right BOOLEAN, checked_by VARCHAR,
+        active_seconds DOUBLE, checked_at TIMESTAMP, PRIMARY KEY (lot_id, draft_id));
+    CREATE TABLE reviews (
+        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+        reviewer VARCHAR, verdict VARCHAR, slots JSON, active_seconds DOUBLE, state VARCHAR NOT NULL,
+        drawn_at TIMESTAMP NOT NULL, answered_at TIMESTAMP);
+    CREATE TABLE adjudications (
+        adjudication_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR, other JSON NOT NULL,
+        decided_for VARCHAR, reason VARCHAR, decided_by VARCHAR, state VARCHAR NOT NULL,
+        opened_at TIMESTAMP NOT NULL, decided_at TIMESTAMP);
+    """,
 ]
 
 

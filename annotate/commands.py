@@ -1,0 +1,151 @@
+"""The verbs of this room; genba.py lists all."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from data.command_line import SITE, Outcome, Verbs, counted, progress_bar, verb
+from data.errors import GenbaError
+from data.site import Site
+
+VERBS = Verbs()
+
+
+@verb(VERBS)
+@SITE
+@click.option("--top", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "-o", "--output", default=None, type=click.Path(dir_okay=False), help=".csv, .jsonl or .parquet"
+)
+@click.option("--language", type=click.Choice(["ja", "en"]), default=None, help="Only captions in it.")
+@click.option(
+    "--words", "words_language", type=click.Choice(["ja", "en"]), default=None, help="Reasons in it."
+)
+@click.option("--where", multiple=True, help="Only this slice, e.g. --where line=A; repeatable.")
+@click.option("--why", is_flag=True, help="Also which words pull each caption down; loads the encoder.")
+def queue(
+    site: str,
+    top: int,
+    output: str | None,
+    language: str | None,
+    words_language: str | None,
+    where: tuple[str, ...],
+    why: bool,
+) -> Outcome:
+    """The captions that most need a person, worst first, the reasons, what others say, and every signal."""
+    from annotate import slices
+    from annotate.queue import in_words, write
+    from annotate.queue import top as run
+    from scoring.encoders import load_for_site
+    from scoring.explain import explain
+
+    opened = Site.open(site)
+    found = run(opened, top, language=language, extra=slices.where(opened, where))
+    rows = in_words(found, words_language or opened.language)
+    encoder = load_for_site(opened, opened.queue_encoder()) if why and rows else None
+    told = explain(opened, [row["pair_id"] for row in rows], encoder)
+    rows = [{**row, **told[row["pair_id"]].fields()} for row in rows]
+    if not rows:
+        raise GenbaError(
+            "The queue is empty: nothing is scored yet, or all is done.", next=f"genba score {site}"
+        )
+    if output:
+        write(rows, Path(output))
+        return {"rows": len(rows), "output": output}, f"{len(rows)} rows in {output}"
+    lines = [
+        f"{row['risk']:.3f}  {row['image']}  {row['caption'] or '(no caption)'}\n       {row['reasons']}"
+        for row in rows
+    ]
+    return {"queue": rows}, "\n".join(lines)
+
+
+@verb(VERBS)
+@SITE
+@click.option("--top", default=None, type=click.IntRange(min=1), help="Default: label_studio.push_top.")
+def push(site: str, top: int | None) -> Outcome:
+    """Send the top of the queue to Label Studio, with pre-filled predictions."""
+    from annotate.sync import push as run
+
+    opened = Site.open(site)
+    with progress_bar("push") as progress:
+        result = dataclasses.asdict(
+            run(opened, top or opened.settings.label_studio.push_top, progress=progress)
+        )
+    return result, counted(result)
+
+
+@verb(VERBS)
+@SITE
+@click.option("--full", is_flag=True, help="Compare everything, not only what changed.")
+def pull(site: str, full: bool) -> Outcome:
+    """Bring back what was annotated, edited or deleted in Label Studio."""
+    from annotate.sync import pull as run
+
+    opened = Site.open(site)
+    result = dataclasses.asdict(run(opened, full=full))
+    _learn(opened)
+    return result, counted(result)
+
+
+@verb(VERBS)
+@SITE
+def sync(site: str) -> Outcome:
+    """Send waiting corrections, then pull."""
+    from annotate.sync import sync as run
+
+    opened = Site.open(site)
+    result = dataclasses.asdict(run(opened))
+    _learn(opened)
+    return result, counted(result)
+
+
+def _learn(site: Site) -> None:
+    """The risk learns from what was pulled, where there are scores."""
+    from scoring import refit
+    from scoring.encoders import source_for_site
+    from scoring.score import score_lock
+
+    encoder = site.queue_encoder()
+    with site.connect() as db:
+        is_due = refit.is_due(db, encoder)
+    if is_due:
+        with score_lock(site):  # nobody else writes scores meanwhile
+            refit.refit(site, source_for_site(site, encoder))
+
+
+@verb(VERBS)
+@SITE
+@click.argument("action", type=click.Choice(["draw", "estimate"]))
+@click.argument("n", required=False, type=click.IntRange(min=1))
+@click.option("--seed", default=None, type=int, help="Draw the same pairs again on a copy of the site.")
+@click.option("--by", default=None, help="An extra column, e.g. line: each of its values is drawn from.")
+@click.option("--to", "people", multiple=True, help="Who is to judge them; repeatable; default: anybody.")
+def audit(
+    site: str, action: str, n: int | None, seed: int | None, by: str | None, people: tuple[str, ...]
+) -> Outcome:
+    """How many bad captions are left: `draw N` pairs blind at random, have them judged, `estimate`."""
+    from annotate import audit as room
+    from annotate.stopping import next_hundred, sentences
+
+    opened = Site.open(site)
+    if action == "draw":
+        if n is None:
+            raise click.UsageError("draw needs a number: genba audit SITE draw 100")
+        drawn = room.draw(opened, n, seed, by=by, assigned_to=people)
+        return {"drawn": drawn}, f"drawn {drawn}; they come up in the form between the others"
+    found = room.estimate(opened)
+    if found is None:
+        raise GenbaError("No audited pair has a verdict yet.", next=f"genba audit {site} draw 100")
+    ahead = next_hundred(opened, found, opened.settings.cost.bad_caption_jpy or None)
+    return {**dataclasses.asdict(found), "next_hundred": dataclasses.asdict(ahead)}, "\n".join([
+        f"{found.bad} of {found.judged} audited captions were wrong.",
+        f"Before anybody corrected: {found.before:.0f} of {found.captions} captions wrong "
+        f"(95 % interval {found.before_low:.0f} to {found.before_high:.0f}).",
+        f"Now: of {found.unjudged} unjudged captions about {found.bad_left:.0f} are wrong "
+        f"({found.bad_left_low:.0f} to {found.bad_left_high:.0f}), {found.rate:.1%} "
+        f"({found.low:.1%} to {found.high:.1%}).",
+        *sentences(ahead, opened.language),
+    ])  # fmt: skip
