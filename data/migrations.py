@@ -92,7 +92,7 @@ MIGRATIONS: list[str] = [
         labels INTEGER NOT NULL, auroc DOUBLE, auroc_label_free DOUBLE, model JSON NOT NULL, curve JSON NOT NULL,
         fitted_at TIMESTAMP NOT NULL);
     """,
-    # What drafters propose, lots of drafts with the sample that decides on them, second opinions and their adjudication.
+    # What drafters propose, lots of drafts and the sample that decides on them, second opinions, adjudication.
     """
     CREATE TABLE drafts (
         draft_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, drafter VARCHAR NOT NULL, version VARCHAR NOT NULL,
@@ -107,8 +107,8 @@ MIGRATIONS: list[str] = [
         lot_id VARCHAR NOT NULL, draft_id VARCHAR NOT NULL, is_right BOOLEAN, checked_by VARCHAR,
         active_seconds DOUBLE, checked_at TIMESTAMP, PRIMARY KEY (lot_id, draft_id));
     CREATE TABLE reviews (
-        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL, reason VARCHAR NOT NULL,
-        reviewer VARCHAR, verdict VARCHAR, slots JSON, active_seconds DOUBLE, state VARCHAR NOT NULL,
+        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL, reviewer VARCHAR, verdict VARCHAR, slots JSON, active_seconds DOUBLE, state VARCHAR NOT NULL,
         drawn_at TIMESTAMP NOT NULL, answered_at TIMESTAMP);
     CREATE TABLE adjudications (
         adjudication_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR, other JSON NOT NULL,
