@@ -184,7 +184,7 @@ def write_settings(path: Path, settings: Settings) -> None:
 def set_value(path: Path, section: str, key: str, value: Any) -> None:
     """Change one value, keep every comment. Validates the whole before it writes."""
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    document[section][key] = value
+    document.setdefault(section, tomlkit.table())[key] = value
     settings_from(document.unwrap(), str(path))
     _replace(path, tomlkit.dumps(document))
 

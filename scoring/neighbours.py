@@ -3,9 +3,9 @@
     near = nearest(vectors, rows, asked, k=30, groups=…, asked_groups=…)      # Neighbours: place (Q, k), cosine (Q, k)
     pairs = standing(near.place, members(image_of, 10, counted))              # pairs that stand on those neighbours
 
-FAISS lists the candidates: all are compared up to EXACT_ROWS, or when few are asked (a re-score after some
-corrections); past that it looks into inverted lists of 8-bit codes (Jégou et al. 2011, doi 10.1109/TPAMI.2010.57).
-Their exact vectors rank them. Vectors are read in blocks, so memory grows with the codes alone: a byte for a number.
+All are compared on a GPU, up to EXACT_ROWS, and when few are asked (a re-score after some corrections). Else FAISS
+looks into inverted lists of 8-bit codes (Jégou et al. 2011, doi 10.1109/TPAMI.2010.57) for candidates, and their exact
+vectors rank them. Vectors are read in blocks, so memory grows with the codes alone: a byte for a number.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Floats = NDArray[np.floating[Any]]
 EXACT_ROWS = 30_000
 FEW_ASKED = 2_000
 READ = 8192  # vectors read, or asked, at a time
+GPU_BLOCK = 1 << 28  # cosines on the GPU at a time: 1 GiB
 RANKED = 1 << 24  # numbers of candidates' vectors held at a time: 64 MiB
 SPARE = 34  # candidates past k, for near-duplicates that are left out
 PROBED = 16  # inverted lists searched for each query
@@ -36,23 +37,29 @@ ROUNDS = 10  # of k-means
 class Neighbours:
     """The k nearest of each query, nearest first, by their place in `rows`; -1 (cosine -2) where there are fewer."""
 
-    place: Ints  # (Q, k) int64
+    place: Ints  # (Q, k) int32
     cosine: Floats  # (Q, k) float32
 
 
 def nearest(
-    vectors: NDArray[np.float32] | Rows, rows: Ints, asked: Ints, k: int, groups: Ints, asked_groups: Ints
+    vectors: NDArray[np.float32] | Rows,
+    rows: Ints,
+    asked: Ints,
+    k: int,
+    groups: Ints,
+    asked_groups: Ints,
+    device: str = "cpu",
 ) -> Neighbours:
     """vectors: (N, D), unit length. rows: (R,) among which to look, asked: (Q,) for which; both count in `vectors`.
 
     groups: (R,), asked_groups: (Q,). What is of the query's own group is never its neighbour.
     """
     k = min(k, len(rows))
-    place = np.full((len(asked), k), -1, np.int64)
+    place = np.full((len(asked), k), -1, np.int32)
     cosine = np.full((len(asked), k), -2, np.float32)
     if k == 0 or not len(asked):
         return Neighbours(place, cosine)
-    index, wanted = _index(vectors, rows, len(asked)), min(len(rows), k + SPARE)
+    index, wanted = _index(vectors, rows, len(asked), device), min(len(rows), k + SPARE)
     crowd = (
         np.bincount(groups - groups.min())[groups - groups.min()].max() > SPARE
         and (groups != groups[0]).any()
@@ -74,8 +81,8 @@ def nearest(
     return Neighbours(place, cosine)
 
 
-def _index(vectors: NDArray[np.float32] | Rows, rows: Ints, asked: int) -> Any:
-    """A FAISS index of the rows."""
+def _index(vectors: NDArray[np.float32] | Rows, rows: Ints, asked: int, device: str) -> Any:
+    """What answers search(queries, k) among the rows."""
     import faiss
 
     width = vectors.shape[1]
@@ -84,6 +91,8 @@ def _index(vectors: NDArray[np.float32] | Rows, rows: Ints, asked: int) -> Any:
         index = faiss.IndexFlatIP(width)
     elif asked <= FEW_ASKED:
         return Streamed(vectors, rows)
+    elif device == "cuda":
+        return OnDevice(vectors, rows, device)
     else:
         lists = int(2 * np.sqrt(len(rows)))
         index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
@@ -118,6 +127,34 @@ class Streamed:
         return near, place
 
 
+class OnDevice:
+    """Holds all rows on a GPU (a million of 512 numbers are 2 GB) and compares each query with each of them."""
+
+    def __init__(self, vectors: NDArray[np.float32] | Rows, rows: Ints, device: str) -> None:
+        import torch
+
+        self._held = torch.empty((len(rows), vectors.shape[1]), dtype=torch.float32, device=device)
+        for start in range(0, len(rows), READ):
+            block = np.ascontiguousarray(vectors[rows[start : start + READ]], dtype=np.float32)
+            self._held[start : start + READ] = torch.from_numpy(block).to(device)
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """(Q, k) cosines and places, nearest first."""
+        import torch
+
+        asked = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32)).to(self._held.device)
+        near = torch.empty((len(asked), 0), device=asked.device)
+        place = torch.empty((len(asked), 0), dtype=torch.int64, device=asked.device)
+        size = max(k, GPU_BLOCK // max(len(asked), 1))
+        for start in range(0, len(self._held), size):
+            cosines = asked @ self._held[start : start + size].T
+            more, at = cosines.topk(min(k, cosines.shape[1]), dim=1)
+            near, place = torch.cat([near, more], dim=1), torch.cat([place, at + start], dim=1)
+            near, best = near.topk(min(k, near.shape[1]), dim=1)
+            place = place.gather(1, best)
+        return near.cpu().numpy(), place.cpu().numpy()
+
+
 def _ranked(
     vectors: NDArray[np.float32] | Rows,
     rows: Ints,
@@ -128,7 +165,7 @@ def _ranked(
     k: int,
 ) -> Neighbours:
     """The k best of each query's candidates (Q, K), -1 = none, by their exact vectors; equal ones by place."""
-    place = np.full((len(queries), min(k, candidates.shape[1])), -1, np.int64)
+    place = np.full((len(queries), min(k, candidates.shape[1])), -1, np.int32)
     cosine = np.full(place.shape, -2, np.float32)
     size = max(1, RANKED // (candidates.shape[1] * queries.shape[1]))
     for start in range(0, len(queries), size):

@@ -65,6 +65,7 @@ class Pairs:
     fit: SiteFit | None = None  # what the counted pairs taught before; None = it is learned when it is needed
     temperature: float = 0.01  # the encoder's own: 1 / its logit scale
     seed: int = 0
+    device: str = "cpu"  # where neighbours are looked for
 
     def __len__(self) -> int:
         return len(self.image_of)
@@ -139,7 +140,9 @@ class Pairs:
         group = np.full(int(self.image_of.max(initial=-1)) + 1, -1, dtype=np.int64)
         group[self.image_of] = self.group_of
         asked, _ = self.asked_photos
-        return nearest(self.images, self.photos, asked, NEAREST, group[self.photos], group[asked])
+        return nearest(
+            self.images, self.photos, asked, NEAREST, group[self.photos], group[asked], self.device
+        )
 
 
 def once(function: Callable[[Pairs], T]) -> Callable[[Pairs], T]:

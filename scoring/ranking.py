@@ -171,6 +171,7 @@ def rank(
     unknown_share: UnknownShare | None = None,
     scored: NDArray[np.bool_] | None = None,
     before: Mapping[str, Before] | None = None,
+    device: str = "cpu",
 ) -> Iterator[Ranked]:
     """Each language's pairs whose photo has a vector, in the order of `pairs`.
 
@@ -195,7 +196,7 @@ def rank(
                 image_of=image_row[rows], caption_of=(caption_row if is_read else caption_code)[rows],
                 group_of=group[rows], images=images.array if is_read else None,
                 captions=captions.array if is_read else None, original=original[rows], fold_of=fold[rows],
-                asked=asked, temperature=source.temperature,
+                asked=asked, temperature=source.temperature, device=device,
             )  # fmt: skip
             words = unknown_share if is_read else None
             yield _ranked(batch, name, pairs.take(rows), source.id, template, words, earlier)

@@ -98,7 +98,7 @@ def answers_digest(db: Database) -> str:
 def is_due(db: Database, encoder: str) -> bool:
     """Whether people have said something since the risk of this encoder's scores was fitted."""
     known = db.get_state(state_key(encoder))
-    return known is not None and known != answers_digest(db)
+    return known is not None and known["answers"] != answers_digest(db)
 
 
 def refit(site: Site, source: EncoderSource) -> RiskFit | None:
@@ -183,12 +183,12 @@ def _write(
                 "labels": fit.answers, "auroc": fit.auroc, "auroc_label_free": fit.auroc_label_free,
                 "model": fit.as_json(), "curve": fit.as_json()["curve"], "fitted_at": now(),
             }])  # fmt: skip
-        db.set_state(state_key(source.id), digest)
+        db.set_state(state_key(source.id), {"answers": digest, "fitted": fit is not None})
 
 
 def state_key(encoder: str) -> str:
-    """Under this key stands which answers the risk in the store was fitted to."""
-    return f"risk_answers:{encoder}"
+    """Under this key stands which answers the risk in the store follows from, and whether they were enough to fit it."""
+    return f"risk_follows_from:{encoder}"
 
 
 def _last_model(db: Database, encoder: str) -> Any:
@@ -200,7 +200,8 @@ FITS = "SELECT model, fitted_at FROM risk_fits WHERE encoder = ? ORDER BY fitted
 
 
 def fits(site: Site, encoder: str) -> list[tuple[RiskFit, datetime]]:
-    """What was fitted for an encoder and when, the newest first; none while there were too few answers."""
+    """What was fitted for an encoder and when, the newest first; none while there are too few answers."""
     with site.connect() as db:
-        rows = db.rows(FITS, [encoder])
+        state = db.get_state(state_key(encoder))
+        rows = db.rows(FITS, [encoder]) if state and state["fitted"] else []
     return [(RiskFit.from_json(row["model"]), row["fitted_at"]) for row in rows]

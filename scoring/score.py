@@ -30,7 +30,7 @@ from scoring import refit, risk, tokens
 from scoring.catalogue import readers_of
 from scoring.decode import Photo
 from scoring.embed import EmbedCounts, Embedded, embed_wanted, is_readable, wanted
-from scoring.encoders import load_source, load_tokenizer, source_for_site
+from scoring.encoders import load_source, load_tokenizer, pick_device, source_for_site
 from scoring.ranking import Before, CaptionedPair, rank
 from scoring.site_fit import SiteFit
 from scoring.vectors import Vectors, VectorStore
@@ -208,6 +208,7 @@ class _Run:
             self._unknown_share,
             scored,
             before,
+            pick_device(self.device),
         ):
             if ranked.fit is not None and ranked.language not in before:
                 ranked.fit.save(self._fit_file(ranked.language), basis.counted)

@@ -70,7 +70,7 @@ def add_fit(site: Site, fit: RiskFit, at: datetime = START) -> None:
         db.insert("risk_fits", [{"fit_id": at.isoformat(), "encoder": BASE, "fingerprint": "f", "kind": fit.kind,
                                  "labels": fit.answers, "auroc": fit.auroc, "model": model, "fitted_at": at,
                                  "auroc_label_free": fit.auroc_label_free, "curve": model["curve"]}])  # fmt: skip
-        db.set_state(refit.state_key(BASE), refit.answers_digest(db))
+        db.set_state(refit.state_key(BASE), {"answers": refit.answers_digest(db), "fitted": True})
 
 
 @pytest.fixture

@@ -135,6 +135,17 @@ class TestPastExact:
         place, cosine = brute_force(vectors[rows], vectors[asked], 5, rows, asked)
         assert np.array_equal(found.place, place) and np.allclose(found.cosine, cosine, atol=1e-6)
 
+    def test_what_a_gpu_does_compares_with_all_rows(self, monkeypatch):
+        """The same code on the CPU: blocks of a few rows, so that their best are merged."""
+        vectors, groups = clustered(1500), np.arange(1500) // 2
+        monkeypatch.setattr(neighbours, "GPU_BLOCK", 100 * 400)
+        monkeypatch.setattr(neighbours, "READ", 400)
+        held = neighbours.OnDevice(vectors, np.arange(1500), "cpu")
+        monkeypatch.setattr(neighbours, "OnDevice", lambda *_: held)
+        found = nearest(vectors, np.arange(1500), np.arange(700), 10, groups, groups[:700], "cuda")
+        place, cosine = brute_force(vectors, vectors[:700], 10, groups, groups[:700])
+        assert np.array_equal(found.place, place) and np.allclose(found.cosine, cosine, atol=1e-6)
+
     def test_the_same_every_time(self):
         vectors = clustered(2000)
         first, second = (among_themselves(vectors, 5, np.arange(2000)) for _ in range(2))

@@ -102,6 +102,7 @@ def test_answers_change_the_risk_and_taken_back_they_change_it_back(site: Site):
     result = score(site, device="cpu")
     assert (result.written, result.risk, result.answers) == (0, "label_free", 0)
     assert scores_of(site) == before
+    assert fits(site, site.queue_encoder()) == [], "what was fitted is not in use"
 
 
 def test_what_was_fitted_is_kept_once_for_each_set_of_answers(site: Site):
