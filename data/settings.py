@@ -71,6 +71,41 @@ class LabelStudioSection(Section):
         return self
 
 
+class ReviewSection(Section):
+    """Which corrections a second person answers too (annotate/review_draw.py), and who decides where two differ."""
+
+    share: float = Field(
+        default=0.1, ge=0, le=1, description="of the corrections, answered by a second person too, blind"
+    )
+    new_staff_share: float = Field(default=0.5, ge=0, le=1, description="of a new person's first corrections")
+    new_staff_corrections: int = Field(default=30, ge=0, description="so many corrections make one new staff")
+    low_agreement_share: float = Field(
+        default=0.3, ge=0, le=1, description="of corrections that answer a slot on which people agree poorly"
+    )
+    low_agreement: float = Field(
+        default=0.6, ge=-1, le=1, description="Krippendorff's alpha of a slot below this is poor"
+    )
+    slices: list[str] = Field(
+        default=[], description="high-value slices as 'column=value', e.g. ['line=A', 'customer=X']"
+    )
+    slice_share: float = Field(default=0.3, ge=0, le=1, description="of the corrections in those slices")
+    leads: list[str] = Field(
+        default=[],
+        description="names that may approve and decide; empty: anybody (a name proves nothing without sign-in)",
+    )
+    leaderboard: bool = Field(
+        default=False, description="counts and agreement by person, never speed, on the review page"
+    )
+
+    @model_validator(mode="after")
+    def _slices_name_a_value(self) -> ReviewSection:
+        for one in self.slices:
+            column, sign, value = one.partition("=")
+            if not (sign and column.strip() and value.strip()):
+                raise ValueError(f"a slice is written 'column=value', not {one!r}")
+        return self
+
+
 class CostSection(Section):
     wage_jpy_per_hour: float = Field(default=2500.0, ge=0, description="a default until you confirm it")
     compute_jpy_per_hour: float = Field(default=100.0, ge=0, description="a default until you confirm it")
@@ -96,6 +131,7 @@ class Settings(Section):
     photos: PhotosSection
     web: WebSection = WebSection()
     label_studio: LabelStudioSection = LabelStudioSection()
+    review: ReviewSection = ReviewSection()
     cost: CostSection = CostSection()
     retrain: RetrainSection = RetrainSection()
 

@@ -191,7 +191,7 @@ def members(item_of: Ints, at_most: int, counted: NDArray[np.bool_]) -> Ints:
     rows = rows[np.argsort(item_of[rows], kind="stable")]
     item = item_of[rows]
     place = np.arange(len(rows)) - np.searchsorted(item, item, "left")
-    found = np.full((items, at_most), -1, np.int64)
+    found = np.full((items, at_most), -1, np.int32)
     kept = place < at_most
     found[item[kept], place[kept]] = rows[kept]
     return found

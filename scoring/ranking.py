@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.pairs import FOLDS, Floats, Ints, Pairs
+from scoring.pairs import BLOCK, FOLDS, Floats, Ints, Pairs
 from scoring.reasons import TOLD, Findings, Reason, reasons
 from scoring.risk import Risk, label_free
 from scoring.signals import SIGNALS, compute_signals
 from scoring.site_fit import SiteFit, learn, slot_odds
 from scoring.vectors import Vectors
-from scoring.wording import SlotNames, Wording, Words, wordings
+from scoring.wording import SlotNames, Wording, Words, joined, wordings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 NO_LETTERS = "und"
 UnknownShare = Callable[[Sequence[str]], Floats]
+SAID = ["pair_id", "caption_id", "caption", "language"]  # what the words of a caption are found from
 TELLING_ODDS = math.log(4)  # a contradiction is told when the other option is so much likelier
 
 
@@ -155,7 +156,7 @@ class Ranked:
         names = self._names
         for slot in sorted(telling, key=lambda slot: -self.odds[row, slot]):
             slot_id = names.ids[slot]
-            stated = names.code(slot_id, self.words.of(row).stated[slot_id])
+            stated = int(self.words.stated(row)[slot])
             yield {
                 "slot": names.labels(slot_id), "stated": names.value_labels(slot_id, stated),
                 "seen": names.value_labels(slot_id, int(self.likeliest[row, slot])),
@@ -182,9 +183,7 @@ def rank(
     caption_code, caption_ids = codes(pairs["caption_id"])
     caption_row = captions.rows(caption_ids)[caption_code]
     group, group_ids = codes(pairs["group_id"])
-    fold = np.array([zlib.crc32(one.encode()) % FOLDS for one in group_ids.to_pylist()], dtype=np.int64)[
-        group
-    ]
+    fold = _folds(group_ids)[group]
     original = pairs["original"].to_numpy(zero_copy_only=False)
     language = by_language(pairs["language"], source, original)
     for name in sorted(set(language)):
@@ -199,21 +198,23 @@ def rank(
                 asked=asked, temperature=source.temperature, device=device,
             )  # fmt: skip
             words = unknown_share if is_read else None
-            yield _ranked(batch, name, pairs.take(rows), source.id, template, words, earlier)
+            yield _ranked(batch, name, pairs.select(SAID), rows, source.id, template, words, earlier)
 
 
 def _ranked(
     batch: Pairs,
     language: str,
     pairs: pyarrow.Table,
+    at: Ints,
     encoder: str,
     template: Template | None,
     unknown_share: UnknownShare | None,
     earlier: Before | None,
 ) -> Ranked:
+    """at: (n,) where the pairs of the batch stand in the table."""
     # What a site teaches is learned from the words of all its pairs; once it is known, the asked ones are enough.
     looked_at = np.arange(len(batch)) if earlier is None else batch.rows
-    found, unknown = _words(pairs.take(looked_at), language, template, unknown_share)
+    found, unknown = _words(pairs.take(at[looked_at]), language, template, unknown_share)
     batch = replace(
         batch, wordings=found.spread(looked_at, len(batch)), unknown_tokens=_at(looked_at, unknown, len(batch))
     )  # fmt: skip
@@ -223,9 +224,18 @@ def _ranked(
     reference = earlier.reference if earlier else {k: v[batch.counted] for k, v in signals.items()}
     likeliest, odds = slot_odds(batch)
     return Ranked(
-        language, encoder, pairs["pair_id"].combine_chunks().take(batch.rows), signals,
+        language, encoder, pairs["pair_id"].combine_chunks().take(at[batch.rows]), signals,
         label_free(signals, reference), found, likeliest, odds, template, batch.fit, batch.has_vectors,
     )  # fmt: skip
+
+
+def _folds(group_ids: pyarrow.Array) -> Ints:
+    """(G,) in [0, FOLDS), the same for a group in every run."""
+    found = np.empty(len(group_ids), dtype=np.int8)
+    for start in range(0, len(found), BLOCK):
+        names = group_ids[start : start + BLOCK].to_pylist()
+        found[start : start + BLOCK] = [zlib.crc32(name.encode()) % FOLDS for name in names]
+    return found
 
 
 def by_language(
@@ -252,11 +262,22 @@ def _words(
     code, ids = codes(pairs["caption_id"])
     first = np.zeros(len(ids), dtype=np.int64)
     first[code[::-1]] = np.arange(len(code))[::-1]
-    distinct = pairs["caption"].take(first).to_pylist()
-    own = pairs["language"].take(first).to_pylist()
-    found = [Wording.of(caption, one, template) for caption, one in zip(distinct, own, strict=True)]
-    share = unknown_share(distinct) if unknown_share else np.full(len(distinct), np.nan)
-    return Words(found, code, wordings(found, template)), share[code]
+    distinct = pairs.select(["caption", "language"]).take(first)
+    kept: list[Wording] = []
+    arrays, share = [], np.full(len(first), np.nan)
+    same: dict[Any, Any] = {}  # a million captions lack the same few items
+    for start in range(0, max(len(first), 1), BLOCK):
+        block = distinct.slice(start, BLOCK)
+        captions, own = block["caption"].to_pylist(), block["language"].to_pylist()
+        found = [Wording.of(caption, one, template) for caption, one in zip(captions, own, strict=True)]
+        arrays.append(wordings(found, template))
+        kept += [
+            Wording(one.length, *(same.setdefault(said, said) for said in (one.missing, one.vague)))
+            for one in found
+        ]  # what each states stands in the arrays
+        if unknown_share:
+            share[start : start + BLOCK] = unknown_share(captions)
+    return Words(kept, code, joined(arrays)), share[code]
 
 
 def _at(rows: Ints, values: Floats, n: int) -> Floats:

@@ -187,7 +187,7 @@ def _write(
 
 
 def state_key(encoder: str) -> str:
-    """Under this key stands which answers the risk in the store follows from, and whether they were enough to fit it."""
+    """Under this key stands which answers the risk in the store follows from, and whether they were enough."""
     return f"risk_follows_from:{encoder}"
 
 

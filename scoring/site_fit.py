@@ -155,7 +155,7 @@ def slot_odds(pairs: Pairs) -> tuple[Ints, Floats]:
     the stated one, NaN = not stated or unknown."""
     stated = pairs.stated
     slots = stated.shape[1]
-    likeliest = np.full((len(pairs.rows), slots), -1, dtype=np.int64)
+    likeliest = np.full((len(pairs.rows), slots), -1, dtype=np.int32)
     odds = np.full((len(pairs.rows), slots), np.nan)
     if not slots or not pairs.has_vectors:
         return likeliest, odds

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 CHOICES = ("choice", "number")  # slots with one value: a photo can contradict it
 
 
-@dataclass(frozen=True)
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
 class Wording:
     """Of one caption."""
 
     length: int  # words; in a language without spaces characters
     missing: tuple[str, ...] = ()  # ids of required slots that are not stated
     vague: tuple[tuple[str, str], ...] = ()  # word, what to write instead
-    stated: Mapping[str, Any] = field(default_factory=dict)  # slot id -> value, of CHOICES
+    stated: Mapping[str, Any] = field(default_factory=lambda: NOTHING)  # slot id -> value, of CHOICES
 
     @classmethod
     def of(cls, caption: str, language: str, template: Template | None) -> Wording:
@@ -90,6 +93,11 @@ class Words:
     def of(self, row: int) -> Wording:
         return self.distinct[self.code[row]]
 
+    def stated(self, row: int) -> Ints:
+        """(S,) see Wordings."""
+        assert self.arrays.stated is not None
+        return self.arrays.stated[self.code[row]]
+
     def spread(self, rows: Ints, n: int) -> Wordings:
         """The arrays of n pairs, of which these rows were looked at; the others are not known (NaN, -1)."""
 
@@ -103,11 +111,21 @@ class Words:
         of = self.arrays
         stated = None
         if of.stated is not None:
-            stated = np.full((n, of.stated.shape[1]), -1, dtype=np.int64)
+            stated = np.full((n, of.stated.shape[1]), -1, dtype=of.stated.dtype)
             stated[rows] = of.stated[self.code]
         length = at(of.length)
         assert length is not None
         return Wordings(length, at(of.missing_slots), at(of.vague_words), stated)
+
+
+def joined(parts: Sequence[Wordings]) -> Wordings:
+    """One after the other; at least one part."""
+
+    def whole(arrays: list[Any]) -> Any:
+        return None if any(one is None for one in arrays) else np.concatenate(arrays)
+
+    names = Wordings.__dataclass_fields__
+    return Wordings(**{name: whole([getattr(part, name) for part in parts]) for name in names})
 
 
 def wordings(found: Sequence[Wording], template: Template | None) -> Wordings:
@@ -117,7 +135,7 @@ def wordings(found: Sequence[Wording], template: Template | None) -> Wordings:
         return Wordings(length)
     names = SlotNames(template)
     stated: Ints = np.array(
-        [[names.code(slot, one.stated.get(slot)) for slot in names.ids] for one in found], dtype=np.int64
+        [[names.code(slot, one.stated.get(slot)) for slot in names.ids] for one in found], dtype=np.int32
     ).reshape(len(found), len(names.ids))
     return Wordings(
         length,

@@ -258,3 +258,20 @@ def test_the_vectors_lie_under_the_name_of_the_encoder(site):
     store = VectorStore.of(site, score_module.source_for_site(site))
     assert store.folder.parent == site.root / "vectors" and store.manifest()["encoder"] == result.encoder
     assert store.manifest()["counts"] == {"images": 12, "captions": len(CAPTIONS)}
+
+
+def test_a_digest_does_not_depend_on_how_the_texts_lie_in_memory():
+    import pyarrow
+
+    from scoring.score import _digest
+
+    texts = ["ボルト", "", "a", "nut", "ab", "c"]
+    whole = pyarrow.chunked_array([texts])
+    cut = pyarrow.chunked_array([texts[:1], texts[1:4], [], texts[4:]])
+    sliced = pyarrow.chunked_array([["x", *texts, "y"]]).slice(1, 6)
+    assert _digest("r", [whole]) == _digest("r", [cut]) == _digest("r", [sliced])
+    others = [texts[:-1], ["ボルト", "", "a", "nut", "a", "bc"], texts[::-1]]
+    assert len({_digest("r", [pyarrow.chunked_array([one])]) for one in [texts, *others]}) == 4
+    assert _digest("r", [pyarrow.chunked_array([], pyarrow.string())]) == _digest(
+        "r", [pyarrow.chunked_array([[]], pyarrow.string())]
+    )
