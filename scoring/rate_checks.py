@@ -1,13 +1,7 @@
-"""What speed may not cost: the ranking after decoding at a smaller scale, and the memory of a large site.
-
-See scoring/rates.py, which runs both and writes down what they find.
-"""
+"""What speed may not cost: the ranking after decoding at a smaller scale. See scoring/rates.py, which runs it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +12,6 @@ from data.photos import open_photo
 from scoring.benchmark_sets import BenchmarkSet, flickr8k, make_site, planted_pairs
 from scoring.measures import auroc
 from scoring.score import captioned_pairs
-from scoring.vectors import SHARD_ROWS, Kind, VectorStore
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +21,6 @@ if TYPE_CHECKING:
 
 SHARE, SEEDS = 0.3, (0, 1, 2)
 BATCH = 8
-DIM = 512
-BLOCK = 8192  # pairs whose vectors are read at a time
-MEGABYTE = 1 << 20
 
 Row = dict[str, Any]
 
@@ -102,74 +92,3 @@ def both_ways(
         scaled.append(encoder.encode_images(torch.stack(pixels[1])))
         say(f"{min(start + BATCH, len(files))} of {len(files)} photos, both ways")
     return np.concatenate(full), np.concatenate(scaled)
-
-
-def memory(pairs: int, dim: int = DIM) -> Row:
-    """Loading the vectors of `pairs` photos and as many captions, and one cosine a pair, in a process of its own.
-
-    Its peak counts from the start of loading, with libraries there already: what a site takes beyond the model.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        store = VectorStore(Path(folder), "synthetic", "synthetic", dim)
-        with store.writing():
-            for kind in ("images", "captions"):
-                _write_synthetic(store, kind, pairs)
-            store.write_manifest()
-        child = [sys.executable, "-m", "scoring.rate_checks", folder, str(dim)]
-        done = subprocess.run(child, capture_output=True, text=True, check=True)
-    import json
-
-    return {"pairs": pairs, "dim": dim, **json.loads(done.stdout)}
-
-
-def _write_synthetic(store: VectorStore, kind: Kind, count: int) -> None:
-    """Random directions under ids as long as ours: 64 letters for photos, 32 for captions."""
-    rng = np.random.default_rng(len(kind))
-    for start in range(0, count, SHARD_ROWS):
-        rows = range(start, min(start + SHARD_ROWS, count))
-        vectors = rng.standard_normal((len(rows), store.dim), dtype=np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        store.append(kind, [synthetic_id(kind, row) for row in rows], vectors)
-
-
-def synthetic_id(kind: Kind, row: int) -> str:
-    """Scattered as hashes are, so that neighbours in a table of pairs are not neighbours on disk."""
-    number = row * 0x9E3779B97F4A7C15 % (1 << 64)
-    return f"{number:064x}" if kind == "images" else f"{number:032x}"
-
-
-def load_and_score(folder: Path, dim: int) -> Row:
-    """What the process of its own does: load, look up every pair in the order of photo ids, one cosine each."""
-    import time
-
-    import pyarrow.compute  # libraries are there before anything is counted
-    import pyarrow.parquet  # noqa: F401
-
-    store = VectorStore(folder, "synthetic", "synthetic", dim)
-    before, started = _held_bytes("VmRSS"), time.monotonic()
-    images, captions = store.load("images"), store.load("captions")
-    loaded = time.monotonic()
-    order = np.argsort(images.keys.to_numpy(zero_copy_only=False).astype("S64"))
-    total = 0.0
-    for start in range(0, len(order), BLOCK):
-        rows = order[start : start + BLOCK]
-        total += float(np.einsum("nd,nd->n", images.array[rows], captions.array[rows]).sum())
-    done = time.monotonic()
-    return {
-        "load_seconds": round(loaded - started, 2), "cosine_seconds": round(done - loaded, 2),
-        "peak_megabytes": round((_held_bytes("VmHWM") - before) / MEGABYTE), "mean_cosine": total / max(len(order), 1),
-    }  # fmt: skip
-
-
-def _held_bytes(field: str) -> int:
-    """Memory of this process now (VmRSS) or at its peak (VmHWM), pages of mapped files included. Linux only."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
-
-
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(load_and_score(Path(sys.argv[1]), int(sys.argv[2]))))

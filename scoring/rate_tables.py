@@ -35,8 +35,8 @@ def markdown(known: Row) -> str:
         lines += _live(known["live"])
     if "scaled" in known:
         lines += _scaled(known["scaled"])
-    if "memory" in known:
-        lines += _memory(known["memory"])
+    if "large" in known:
+        lines += _large(known["large"])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -88,11 +88,16 @@ def _scaled(one: Row) -> list[str]:
     ]
 
 
-def _memory(one: Row) -> list[str]:
-    return [
-        f"## A site of {one['pairs']:,} pairs ({one['machine']}, {one['date']})",
-        "",
-        f"As many photos and captions, {one['dim']} numbers each: loaded in {one['load_seconds']} s, one cosine a pair "
-        f"in {one['cosine_seconds']} s, {one['peak_megabytes']:,} MB at the peak beyond the libraries.",
-        "",
-    ]
+def _large(known: Row) -> list[str]:
+    lines = [
+        "## A large site", "",
+        "A whole ranking and one after corrections, each in a process of its own, without loading the encoder.", "",
+        "| pairs | numbers a vector | ranking | memory beyond the libraries | after corrections | seconds | memory |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for one in sorted(known.values(), key=lambda one: one["pairs"]):
+        lines.append(
+            f"| {one['pairs']:,} | {one['dim']} | {one['seconds']:,} s | {one['peak_megabytes']:,} MB | "
+            f"{one['corrections']} | {one['again_seconds']} s | {one['again_peak_megabytes']:,} MB |"
+        )
+    return [*lines, "", f"{one['machine']}, {one['date']}.", ""]

@@ -2,7 +2,7 @@
 
     python -m scoring.rates                                  # rates beside other loops; --device cuda on a GPU
     python -m scoring.rates scaled                           # what decoding at 1/8 does to the ranking
-    python -m scoring.rates memory --pairs 1000000           # what a large site takes
+    python -m scoring.rates large --pairs 1000000            # a whole ranking, and one after 100 corrections
 
 Each writes its section of docs/benchmarks/rates.json and rates.md. Rates are medians of interleaved repeats (one of
 each, then again), so that a busy machine is unfair to nobody. Real photos and an encoder lie in ../shared, which is no
@@ -191,7 +191,7 @@ def run(
     encoder_id: str = "", device: str = "auto", precision: str | None = None, compiled: bool = False,
     count: int = 1000, repeats: int = 3, out: Path = OUT,
 ) -> Row:  # fmt: skip
-    """Measure everything but `scaled` and `memory`, and write it to `out`. Raises GenbaError without ../shared."""
+    """Measure everything but `scaled` and `large`, and write it to `out`. Raises GenbaError without ../shared."""
     from scoring.encoders import load_encoder
 
     shared = shared_folder()
@@ -229,7 +229,7 @@ def record(out: Path, found: Row) -> Row:
     path = out / "rates.json"
     known: Row = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for section, value in found.items():
-        known[section] = {**known.get(section, {}), **value} if section == "speed" else value
+        known[section] = {**known.get(section, {}), **value} if section in ("speed", "large") else value
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     (out / "rates.md").write_text(markdown(known), encoding="utf-8")
     return known
@@ -249,11 +249,13 @@ def run_scaled(encoder_id: str, photos: int, out: Path) -> Row:
     return record(out, {"scaled": {"encoder": Path(encoder.id).name, **where(encoder.device), **found}})
 
 
-def run_memory(pairs: int, out: Path) -> Row:
-    """Measure the memory of a site of so many pairs."""
-    from scoring.rate_checks import memory
+def run_large(encoder_id: str, pairs: int, out: Path) -> Row:
+    """Measure a site of so many pairs. Raises GenbaError without ../shared, unless an encoder is named."""
+    from scoring.rate_large import large_site
 
-    return record(out, {"memory": {**where("cpu"), **memory(pairs)}})
+    encoder_id = encoder_id or f"local-dir:{(shared_folder() / ENCODER).resolve()}"
+    found = large_site(pairs, encoder_id)
+    return record(out, {"large": {str(pairs): {"encoder": Path(encoder_id).name, **where("cpu"), **found}}})
 
 
 def main() -> int:
@@ -271,7 +273,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT)
     scaled = verbs.add_parser("scaled", help="what decoding at 1/8 does to the ranking")
     scaled.add_argument("--photos", dest="scaled_photos", type=int, default=200)
-    large = verbs.add_parser("memory", help="what a large site takes")
+    large = verbs.add_parser("large", help="ranking a large site, and again after corrections")
     large.add_argument("--pairs", type=int, default=1_000_000)
     given = parser.parse_args()
     os.environ.setdefault(
@@ -280,8 +282,8 @@ def main() -> int:
     try:
         if given.verb == "scaled":
             run_scaled(given.encoder, given.scaled_photos, given.out)
-        elif given.verb == "memory":
-            run_memory(given.pairs, given.out)
+        elif given.verb == "large":
+            run_large(given.encoder, given.pairs, given.out)
         else:
             run(
                 given.encoder, given.device, given.precision, given.compile, given.photos, given.repeats, given.out

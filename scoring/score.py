@@ -67,6 +67,7 @@ class ScoreResult:
     risk: str  # "label_free" until enough people's answers are there, then "learned", or "label_free" calibrated
     answers: int  # that the risk was fitted to
     seconds: float
+    load_seconds: float  # of these, to load the encoder
 
 
 def score(
@@ -154,6 +155,7 @@ class _Run:
     written: int = 0
     cut: int = 0
     fit: refit.RiskFit | None = None
+    load_seconds: float = 0.0
     _seen: tuple[pyarrow.Table, Basis] | None = None  # what the first look found: the first round works on it
     _encoder: Encoder | None = None
     _tokenizer: tuple[Any, int] | None = None
@@ -296,7 +298,7 @@ class _Run:
         return ScoreResult(
             self.source.id, scored, self.written, self.counts.images, self.counts.captions, self.cut, missing,
             self.counts.unreadable, not_read, self.fit.kind if self.fit else "label_free",
-            self.fit.answers if self.fit else 0, round(seconds, 1),
+            self.fit.answers if self.fit else 0, round(seconds, 1), round(self.load_seconds, 1),
         )  # fmt: skip
 
     def _remembered(self, db: Database) -> dict[str, str]:
@@ -324,7 +326,9 @@ class _Run:
     def _load(self) -> Encoder:
         if self._encoder is None:
             self.progress(0, None, "load the encoder")
+            started = time.monotonic()
             self._encoder = load_source(self.source, self.device)
+            self.load_seconds = time.monotonic() - started
         return self._encoder
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from scoring import rates
 from scoring.encoders import load_encoder
-from scoring.rate_checks import SHARD_ROWS, _write_synthetic, load_and_score, memory, scaled_decoding
+from scoring.rate_checks import scaled_decoding
+from scoring.rate_large import large_site
 from scoring.rate_tables import markdown
 from scoring.rates import derived, interleaved, measure, measure_live, medians, pairs_scored, record, samples
-from scoring.vectors import VectorStore
 
 
 @pytest.fixture
@@ -85,24 +84,12 @@ def test_scaled_decoding_ranks_alike(shared, tmp_path, encoder):
     assert found["spearman"] > 0.9 and abs(found["auroc_points"]) < 20, "of 20 pairs and a random encoder"
 
 
-def test_memory_of_a_small_site_is_small():
-    found = memory(3000, dim=16)
-    assert found["pairs"] == 3000 and 0 <= found["peak_megabytes"] < 200
-
-
-def test_the_process_of_its_own_scores_every_pair(tmp_path, monkeypatch):
-    """Over several shards, on disk as at a million: the same mean as from plain arrays."""
-    from scoring import vectors
-
-    monkeypatch.setattr(vectors, "HELD_BYTES", 0)
-    store, count = VectorStore(tmp_path, "synthetic", "synthetic", 8), SHARD_ROWS + 100
-    with store.writing():
-        for kind in ("images", "captions"):
-            _write_synthetic(store, kind, count)
-    images, captions = np.asarray(store.load("images").array), np.asarray(store.load("captions").array)
-    assert load_and_score(tmp_path, 8)["mean_cosine"] == pytest.approx(
-        float((images * captions).sum() / count), abs=1e-6
-    )
+def test_a_large_site_is_ranked_and_ranked_again(tiny_encoder, tmp_path):
+    """Small here: every pair, then the corrected ones alone, in processes of their own."""
+    found = large_site(600, f"local-dir:{tiny_encoder}")
+    assert (found["pairs"], found["ranked"], found["embedded"]) == (600, 600, 0)
+    assert (found["again_ranked"], found["again_embedded"]) == (100, 100)
+    assert 0 < found["peak_megabytes"] < 500 and found["again_seconds"] < found["seconds"] + 30
 
 
 def test_tables_of_every_section():
@@ -112,9 +99,10 @@ def test_tables_of_every_section():
         "live": {"machine": "m", "date": "d", "e": {"captions": 3, "median_ms": 20.0, "p95_ms": 30.0}},
         "scaled": {"encoder": "e", "date": "d", "photos": 5, "pairs": 25, "megapixels": 12, "spearman": 0.9991,
                    "auroc_full": 0.9, "auroc_scaled": 0.901, "auroc_points": 0.1},
-        "memory": {"pairs": 1_000_000, "dim": 512, "machine": "m", "date": "d", "load_seconds": 3.0,
-                   "cosine_seconds": 5.0, "peak_megabytes": 700},
+        "large": {"1000000": {"pairs": 1_000_000, "dim": 512, "machine": "m", "date": "d", "seconds": 900.0,
+                              "peak_megabytes": 1700, "corrections": 100, "again_seconds": 30.0,
+                              "again_peak_megabytes": 700}},
     })  # fmt: skip
     for words in ("| decode and resize | 10.0 |", "torchmetrics was not installed", "| e | 20.0 ms | 30.0 ms |",
-                  "+0.10 points", "0.9991", "1,000,000 pairs", "700 MB"):  # fmt: skip
+                  "+0.10 points", "0.9991", "1,000,000", "1,700 MB", "| 30.0 s | 700 MB"):  # fmt: skip
         assert words in text
