@@ -117,13 +117,11 @@ class Basis:
 
     @classmethod
     def of(cls, pairs: pyarrow.Table, source: EncoderSource, template: Template) -> Basis:
-        import pyarrow.compute as pc
-
         rules = f"{risk.VERSION} {source.fingerprint} {source.languages} {template.model_dump_json()}"
-        original = pairs.filter(pc.field("original"))
+        names = ["pair_id", "group_id", "language"]
         return cls(
-            _digest(rules, [original["pair_id"], original["group_id"], original["language"]]),
-            _digest(rules, [pairs["pair_id"], pairs["group_id"], pairs["language"]]),
+            _digest(rules, [pairs[name].filter(pairs["original"]) for name in names]),
+            _digest(rules, [pairs[name] for name in names]),
         )
 
 
@@ -133,10 +131,14 @@ def _digest(rules: str, columns: Sequence[pyarrow.ChunkedArray]) -> str:
 
     found = hashlib.sha256(rules.encode())
     for column in columns:
-        chunks = column.cast(pyarrow.large_string()).chunks
-        ends = [np.frombuffer(one.buffers()[1], np.int64, len(one) + 1, one.offset * 8) for one in chunks]
+        number = np.dtype(np.int64 if pyarrow.types.is_large_string(column.type) else np.int32)
+        chunks = [one for one in column.chunks if len(one)]
+        ends = [
+            np.frombuffer(one.buffers()[1], number, len(one) + 1, one.offset * number.itemsize)
+            for one in chunks
+        ]
         for at in ends:
-            found.update(np.diff(at).tobytes())
+            found.update(np.diff(at).astype(np.int64).tobytes())
         for one, at in zip(chunks, ends, strict=True):
             found.update(memoryview(one.buffers()[2] or b"")[at[0] : at[-1]])
     return found.hexdigest()[:32]
@@ -205,6 +207,7 @@ class _Run:
         """Rank what has no signals yet, and write the scores into Parquet files of the folder."""
         import pyarrow.parquet
 
+        pyarrow.default_memory_pool().release_unused()  # else it keeps what the tables took on their way here
         scored, before = self._before(pairs, found.images, basis)
         at, ranked_so_far = now(), 0
         total = len(pairs) - int(scored.sum())
