@@ -89,7 +89,9 @@ def where(site: Site, texts: Iterable[str]) -> dict[str, str]:
             raise GenbaError(
                 f"'{text}' does not say which value.", next=f"genba queue {site.root} --where line=A"
             )
-        found[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
+        if found.setdefault(key, value) != value:
+            raise GenbaError(f"Two values for {key!r}: a caption has one.", choices=[found[key], value])
     with site.connect() as db:
         for key in found:
             require_key(db, key)

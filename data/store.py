@@ -9,7 +9,10 @@ transaction that raises is rolled back whole.
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,9 +87,10 @@ class Database:
         if not given:
             return 0
         columns = list(given[0])
-        known = dict(self.connection.execute(
-            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = ?", [table]
-        ).fetchall())  # fmt: skip
+        # information_schema takes 13 ms
+        known = dict(
+            self.connection.execute("SELECT name, type FROM pragma_table_info(?)", [table]).fetchall()
+        )
         unknown = [column for column in columns if column not in known]
         if unknown:
             raise ValueError(f"table {table!r} has no column {unknown[0]!r}; it has {sorted(known)}")
@@ -147,7 +151,10 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
     import duckdb
 
     try:
-        with FileLock(str(path.with_suffix(".lock")), timeout=wait_seconds, poll_interval=0.01):
+        with (
+            _turn(path, wait_seconds),
+            FileLock(str(path.with_suffix(".lock")), timeout=wait_seconds, poll_interval=0.01),
+        ):
             connection = _open(duckdb, path, wait_seconds)
             try:
                 yield from _transaction(connection)
@@ -158,6 +165,36 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
             f"{path} has been in use by another process for {wait_seconds:.0f} seconds.",
             next=f"genba doctor {path.parent}",
         ) from None
+    except PermissionError as error:
+        raise _unwritable(path, error) from None
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> GenbaError:
+    return GenbaError(
+        f"{path.parent} cannot be written to: {error.strerror}. Also reading takes a lock there.",
+        next=f"cp -r {path.parent} a folder of your own, or mend its rights",
+    )
+
+
+@contextmanager
+def _turn(path: Path, wait_seconds: float) -> Iterator[None]:
+    """The threads of this process queue here, so that only one of them polls the lock of the file."""
+    lock = _thread_lock(path)
+    if not lock.acquire(timeout=wait_seconds):
+        raise Timeout(str(path))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@functools.cache
+def _thread_lock(path: Path) -> threading.Lock:
+    return threading.Lock()
 
 
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[Database]:

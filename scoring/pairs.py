@@ -48,8 +48,8 @@ class Wordings:
 class Pairs:
     """N pairs of one language. Vectors stand once for each photo and each distinct caption.
 
-    Vectors are None where the encoder does not read the language. images: (U, D), captions: (C, D), unit length, any
-    array that is indexed like numpy's (a memory map too).
+    Vectors of captions are None where the encoder does not read the language. images: (U, D), captions: (C, D), unit
+    length, any array that is indexed like numpy's (a memory map too).
     """
 
     image_of: Ints  # (N,) which photo; with vectors: its row in `images`

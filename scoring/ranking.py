@@ -193,7 +193,7 @@ def rank(
         if len(asked):
             batch = Pairs(
                 image_of=image_row[rows], caption_of=(caption_row if is_read else caption_code)[rows],
-                group_of=group[rows], images=images.array if is_read else None,
+                group_of=group[rows], images=images.array,
                 captions=captions.array if is_read else None, original=original[rows], fold_of=fold[rows],
                 asked=asked, temperature=source.temperature, device=device,
             )  # fmt: skip

@@ -71,7 +71,7 @@ def _of_words(found: Findings) -> Iterator[tuple[float, Reason]]:
     if round(found.unlike_photos) >= 2:
         yield doubt.get("caption_reuse", 0.0), {"code": "caption_reuse", "photos": round(found.unlike_photos)}
     if 0 < found.words <= FEW_WORDS.get(found.language, FEW_WORDS["en"]):
-        yield doubt.get("length", 0.0), {"code": "short", "words": found.words}
+        yield doubt.get("length", 0.0), {"code": "short", "words": found.words, "language": found.language}
     if found.unknown_tokens > 0:
         percent = max(1, round(100 * found.unknown_tokens))
         yield found.unknown_tokens, {"code": "unknown_words", "percent": percent}
@@ -173,7 +173,9 @@ WORDS: dict[str, Callable[[Reason, Translate, str], str]] = {
     "unlike_photos": lambda reason, _, language: _(
         "Unlike every other photo of the site: the ranking knows little about it"
     ),
-    "short": lambda reason, _, language: _("Very short: {words} words").format(**reason),
+    "short": lambda reason, _, language: _(
+        "Very short: {words} characters" if reason.get("language") == "ja" else "Very short: {words} words"
+    ).format(**reason),
     "unknown_words": lambda reason, _, language: _(
         "The encoder does not know {percent} % of the words"
     ).format(**reason),

@@ -5,7 +5,7 @@
 Two steps. How badly the caption fits its photo is a rank among the site's captions of the same language, because a
 cosine means something else for every encoder and language: the weighted mean of the ranks by MISFIT, ranked again
 (`misfit`; uniform in [0, 1]). What the caption's words lack then raises it, each defect taking a share of the trust
-that is left (a noisy-or):
+that is left (a noisy-or). Items that even the best tenth of the site's captions lack say nothing of one of them:
 
     risk = 1 - (1 - misfit) product over doubts of (1 - doubt)
 
@@ -23,12 +23,13 @@ import numpy as np
 
 from scoring.signals import SIGNALS, Floats
 
-VERSION = 2  # raise it when the same pairs get other signals or another risk: sites are then ranked anew
+VERSION = 3  # raise it when the same pairs get other signals or another risk: sites are then ranked anew
 
 # Weight of each rank in the misfit. What other people wrote of the same photo says more than any encoder; where there
 # is nothing of it, the encoder is heard, and what the site's own pairs say of such photos.
 MISFIT = {"neg_clip_loss": 1.0, "site_fit": 1.0, "lemon_images": 0.5, "other_captions": 5.0}
 DECIMALS = 6  # finer differences of a signal are the noise of arithmetic
+USUAL = 0.1  # share of the captions, those that lack the fewest items
 UNKNOWN_MISFIT = 0.5  # the encoder does not read the language: neither good nor bad
 PER_MISSING_SLOT = 0.5
 PER_VAGUE_WORD = 0.5
@@ -56,8 +57,10 @@ def label_free(signals: Mapping[str, Floats], reference: Mapping[str, Floats]) -
         name: share_better(badness(name, signals[name]), badness(name, reference[name])) for name in SIGNALS
     }
     misfit = _misfit(ranks, reference)
+    lacked = np.sort(reference["missing_slots"][~np.isnan(reference["missing_slots"])])
+    usual = lacked[int(USUAL * len(lacked))] if len(lacked) else 0.0
     doubt: dict[str, Callable[[Floats], Floats]] = {
-        "missing_slots": lambda n: 1 - (1 - PER_MISSING_SLOT) ** n,
+        "missing_slots": lambda n: 1 - (1 - PER_MISSING_SLOT) ** np.maximum(n - usual, 0),
         "vagueness": lambda n: 1 - (1 - PER_VAGUE_WORD) ** n,
         "caption_reuse": lambda n: (
             REUSE * np.minimum(np.log(n) / max(np.log(len(reference["cosine"])), 1.0), 1.0)

@@ -11,7 +11,6 @@ other weights rank the site anew. At the end risk and order of all pairs are fit
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 import time
@@ -26,7 +25,8 @@ import numpy as np
 from data.errors import GenbaError
 from data.jobs import Progress, silent
 from data.store import now
-from scoring import refit, risk, tokens
+from scoring import refit, tokens
+from scoring.basis import Basis
 from scoring.catalogue import readers_of
 from scoring.decode import Photo
 from scoring.embed import EmbedCounts, Embedded, embed_wanted, is_readable, wanted
@@ -92,6 +92,20 @@ def score(
         return run.result(time.monotonic() - started)
 
 
+def learn(site: Site) -> bool:
+    """Fit the risk of the encoder in use to people's answers, where some are new. Returns whether it did.
+
+    Raises GenbaError while a scoring runs, which does the same at its end.
+    """
+    encoder = site.queue_encoder()
+    with site.connect() as db:
+        is_due = refit.is_due(db, encoder)
+    if is_due:
+        with score_lock(site):  # nobody else writes scores meanwhile
+            refit.refit(site, source_for_site(site, encoder))
+    return is_due
+
+
 @contextmanager
 def score_lock(site: Site) -> Iterator[None]:
     """One scoring at a time. Raises GenbaError that names the lock file."""
@@ -106,42 +120,6 @@ def score_lock(site: Site) -> Iterator[None]:
             f"Another scoring of {site.root} is running (lock file {path}).",
             next=f"wait until it is done, then: genba score {site.root}",
         ) from None
-
-
-@dataclass(frozen=True)
-class Basis:
-    """Digests of what scores follow from. `counted`: of what all pairs are compared with; `pairs`: of all pairs."""
-
-    counted: str
-    pairs: str
-
-    @classmethod
-    def of(cls, pairs: pyarrow.Table, source: EncoderSource, template: Template) -> Basis:
-        rules = f"{risk.VERSION} {source.fingerprint} {source.languages} {template.model_dump_json()}"
-        names = ["pair_id", "group_id", "language"]
-        return cls(
-            _digest(rules, [pairs[name].filter(pairs["original"]) for name in names]),
-            _digest(rules, [pairs[name] for name in names]),
-        )
-
-
-def _digest(rules: str, columns: Sequence[pyarrow.ChunkedArray]) -> str:
-    """Of texts, from the memory in which Arrow holds them: all lengths, then all letters. A million take no copies."""
-    import pyarrow
-
-    found = hashlib.sha256(rules.encode())
-    for column in columns:
-        number = np.dtype(np.int64 if pyarrow.types.is_large_string(column.type) else np.int32)
-        chunks = [one for one in column.chunks if len(one)]
-        ends = [
-            np.frombuffer(one.buffers()[1], number, len(one) + 1, one.offset * number.itemsize)
-            for one in chunks
-        ]
-        for at in ends:
-            found.update(np.diff(at).astype(np.int64).tobytes())
-        for one, at in zip(chunks, ends, strict=True):
-            found.update(memoryview(one.buffers()[2] or b"")[at[0] : at[-1]])
-    return found.hexdigest()[:32]
 
 
 @dataclass

@@ -4,7 +4,7 @@
 
 The jobs table is the truth (data/jobs.py): a worker that is killed leaves its job "running", the next one queues it
 again and runs it anew; every handler can be run twice. Every half minute, beside the jobs: sync with Label Studio when
-it is up, score what is new, retrain when the policy says so.
+it is up, fit the risk to new answers, compare everything once a night, score what is new, retrain when it is due.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from annotate import sync
 from data import jobs, supervisor
 from data.errors import GenbaError
 from data.jobs import Job, JobCancelled, JobProgress, Progress, silent
 from data.site import Site
 from data.store import now
-from scoring import refit
+from scoring.score import learn
 from training import policy, up
 from training.policy import Decision, Standing
 
@@ -40,6 +41,8 @@ SCORE_AGAIN_AFTER = timedelta(seconds=60)
 STOP_SECONDS = 4.0  # after that a handler that does not come to an end is cut off: the job starts again later
 MOST_ATTEMPTS = 5  # a job whose worker was killed so often is not tried again
 NICE = 10
+NIGHTLY = "30 2 * * *"  # by this machine's clock
+SCORES = ("score",)  # and fits the risk at its end
 TALKS_TO_LABEL_STUDIO = ("sync", "push", "demo-crew")
 Handler = Callable[[Any, dict[str, Any], Progress], dict[str, Any]]
 log = logging.getLogger("genba.worker")
@@ -175,7 +178,7 @@ class Worker:
 
     def _care(self) -> None:
         while not self.stopping.wait(CARE_SECONDS):
-            for care in (self._sync, self._score, self._retrain):
+            for care in (self._sync, self._learn, self._compare, self._score, self._retrain):
                 try:
                     care()
                 except Exception as trouble:  # tried again in half a minute; the same is said once
@@ -191,9 +194,26 @@ class Worker:
         if supervisor.is_healthy(f"{up.label_studio_address(site)}/health"):
             self.handlers["sync"](site, {}, silent)
 
+    def _learn(self) -> None:
+        """The risk learns from new answers at once, whatever job runs: the queue is what people work on now."""
+        if self.busy_with not in SCORES:
+            learn(self.site)
+
+    def _compare(self) -> None:
+        """Queue a comparison of everything with Label Studio once a night, or at the first chance after that."""
+        site = self.site
+        if "sync" not in self.handlers or not supervisor.is_healthy(
+            f"{up.label_studio_address(site)}/health"
+        ):
+            return
+        with site.connect() as db:
+            asked = db.value(COMPARED_SQL)
+            done = sync.last_comparison(db)
+            if policy.last_due(NIGHTLY, now()) > max(at for at in (asked, done, datetime.min) if at):
+                jobs.enqueue(db, "sync", {"full": True}, requested_by="genba")
+
     def _score(self) -> None:
-        """Queue a scoring when there are captions that the encoder in use has not scored, or answers that the risk has
-        not learned from, at most once a minute."""
+        """Queue a scoring when there are captions that the encoder in use has not scored, at most once a minute."""
         site = self.site
         encoder = site.encoder_id()
         with site.connect() as db:
@@ -203,7 +223,7 @@ class Worker:
             )
             if is_active or now() - last < SCORE_AGAIN_AFTER:
                 return
-            if db.value(UNSCORED_SQL, [last, encoder]) or refit.is_due(db, encoder):
+            if db.value(UNSCORED_SQL, [last, encoder]):
                 jobs.enqueue(db, "score", requested_by="genba")
 
     def _retrain(self) -> None:
@@ -221,6 +241,11 @@ class Worker:
 UNSCORED_SQL = """
 SELECT count(*) FROM pairs p WHERE p.state = 'captioned' AND p.added_at > ?
   AND NOT EXISTS (SELECT 1 FROM scores s WHERE s.pair_id = p.pair_id AND s.encoder = ?)
+"""
+# When a full comparison was last asked for, else when the site was made.
+COMPARED_SQL = """
+SELECT coalesce((SELECT max(queued_at) FROM jobs WHERE name = 'sync' AND arguments ->> 'full' = 'true'),
+                (SELECT min(occurred_at) FROM events))
 """
 STANDING_SQL = """
 SELECT (SELECT max(created_at) FROM runs) AS last_run,

@@ -275,7 +275,8 @@ def _left(left: Remaining | Missing, line: Line | Missing, at: Opened) -> None:
         "From blind random captions alone. What each draw says of the pile it was drawn from (share of bad ones in "
         "each stratum x captions in it, Horvitz and Thompson 1952), less the bad ones found in that pile since; "
         "several draws are weighted by how exact they are. Interval: exact, by inverting a test over the strata. At "
-        "the beginning = found + left. Next hundred: the sum of their risks, corrected by what the last hundred held."
+        "the beginning = found + left. Next hundred: the sum of their risks, corrected by what the last hundred held; "
+        "before the risk is calibrated, scaled so that the risks of all that waits add up to what the audit leaves."
     )
     how(_("How is this computed?"), formula, AUDITED, JUDGED, REST, stopping.LAST)
 

@@ -13,18 +13,47 @@ from annotate.seconds import PRIOR
 from annotate.stopping import TRUST, Ahead, next_hundred, sentences
 from data.messages import translator
 from data.site import Site
-from tests.annotate.piles import judge, pair_name, pile
+from data.store import now
+from scoring import refit
+from scoring.learned import RiskFit
+from tests.annotate.piles import ENCODER, judge, pair_name, pile
 
 MANY = Estimate(100, 30, 0.3, 0.2, 0.4, 5000, 1500.0, 1000.0, 2000.0)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """300 pairs: the first 200 have a risk of 0.8, the rest 0.1."""
-    return pile(tmp_path, 300, risk=lambda n: 0.8 if n < 200 else 0.1, demo=False)
+    """300 pairs: the first 200 have a risk of 0.8, the rest 0.1, calibrated."""
+    made = pile(tmp_path, 300, risk=lambda n: 0.8 if n < 200 else 0.1, demo=False)
+    model = RiskFit("learned", 40, 20, 0.9, 0.8, {}, 0.0, 1.0, 0.0, []).as_json()
+    with made.connect() as db:
+        db.insert("risk_fits", [{"fit_id": "fit", "encoder": ENCODER, "fingerprint": "f", "kind": "learned",
+                                 "labels": 40, "model": model, "curve": [], "fitted_at": now()}])  # fmt: skip
+        db.set_state(refit.state_key(ENCODER), {"answers": "", "fitted": True})
+    return made
 
 
-def test_before_any_answer_the_risk_is_taken_at_its_word(site: Site) -> None:
+@pytest.fixture
+def uncalibrated(site: Site) -> Site:
+    with site.connect() as db:
+        db.execute("DELETE FROM risk_fits")
+    return site
+
+
+def test_a_risk_that_nobody_has_calibrated_promises_nothing(uncalibrated: Site) -> None:
+    for left in (None, replace(MANY, judged=1, bad=0)):
+        ahead = next_hundred(uncalibrated, left)
+        assert (ahead.pairs, ahead.expected_bad, ahead.cost_jpy, ahead.advice) == (100, None, None, "audit")
+        assert "30" in sentences(ahead, "en")[0] and "30" in sentences(ahead, "ja")[0]
+
+
+def test_the_audit_calibrates_it_then(uncalibrated: Site) -> None:
+    """Risks of 200 x 0.8 + 100 x 0.1 = 170 stand for the 85 that the audit leaves: half of each."""
+    left = replace(MANY, unjudged=300, bad_left=85.0, bad_left_high=120.0)
+    assert next_hundred(uncalibrated, left).expected_bad == pytest.approx(100 * 0.8 / 2)
+
+
+def test_before_any_answer_a_calibrated_risk_is_taken_at_its_word(site: Site) -> None:
     ahead = next_hundred(site, MANY)
     assert (ahead.pairs, ahead.last_judged) == (100, 0) and ahead.expected_bad == pytest.approx(80)
     assert ahead.seconds == pytest.approx(80 * PRIOR["fix"] + 20 * PRIOR["ok"])

@@ -102,7 +102,7 @@ def test_a_photo_unlike_all_others():
 def test_a_very_short_caption(language):
     for count, there in ((FEW_WORDS[language], True), (FEW_WORDS[language] + 1, False), (0, False)):
         found = Findings(language, "tiny", True, 0.6, words=count, doubts={"length": 0.2})
-        assert ({"code": "short", "words": count} in told(found)) == there
+        assert ({"code": "short", "words": count, "language": language} in told(found)) == there
 
 
 def test_words_that_the_encoder_does_not_know():

@@ -110,6 +110,14 @@ def test_each_missing_slot_takes_its_share_of_what_trust_is_left():
     assert np.allclose(found, 1 - left)
 
 
+def test_items_that_nearly_all_captions_lack_say_nothing_of_one_of_them():
+    base = risk_of(signals(20))[0]
+    found = risk_of(signals(20, missing_slots=[5.0] * 20))
+    assert found == pytest.approx([base] * 20), "all alike: nobody is worse"
+    one_worse = risk_of(signals(20, missing_slots=[5.0] * 19 + [6.0]))
+    assert one_worse[-1] == pytest.approx(1 - (1 - base) * (1 - PER_MISSING_SLOT))
+
+
 def test_vague_words_reuse_and_contradiction_add_to_it():
     n = 10
     found = risk_of(

@@ -263,15 +263,15 @@ def test_the_vectors_lie_under_the_name_of_the_encoder(site):
 def test_a_digest_does_not_depend_on_how_the_texts_lie_in_memory():
     import pyarrow
 
-    from scoring.score import _digest
+    from scoring.basis import digest
 
     texts = ["ボルト", "", "a", "nut", "ab", "c"]
     whole = pyarrow.chunked_array([texts])
     cut = pyarrow.chunked_array([texts[:1], texts[1:4], [], texts[4:]])
     sliced = pyarrow.chunked_array([["x", *texts, "y"]]).slice(1, 6)
-    assert _digest("r", [whole]) == _digest("r", [cut]) == _digest("r", [sliced])
+    assert digest("r", [whole]) == digest("r", [cut]) == digest("r", [sliced])
     others = [texts[:-1], ["ボルト", "", "a", "nut", "a", "bc"], texts[::-1]]
-    assert len({_digest("r", [pyarrow.chunked_array([one])]) for one in [texts, *others]}) == 4
-    assert _digest("r", [pyarrow.chunked_array([], pyarrow.string())]) == _digest(
+    assert len({digest("r", [pyarrow.chunked_array([one])]) for one in [texts, *others]}) == 4
+    assert digest("r", [pyarrow.chunked_array([], pyarrow.string())]) == digest(
         "r", [pyarrow.chunked_array([[]], pyarrow.string())]
     )
