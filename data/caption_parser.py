@@ -4,7 +4,8 @@
     vocabulary.find("作業台にキズのある鋼製ボルト2本")   # {"part": "bolt", "defect": "scratch", …, "count": 2}
 
 Japanese is searched without word boundaries, English with them and with plurals. A word of the `ignore` list takes its
-place in the text and states nothing. Where a caption names two options of a choice, the first one counts.
+place in the text and states nothing; a local word of the `glossary` states what its term states. Where a caption names
+two options of a choice, the first one counts.
 """
 
 from __future__ import annotations
@@ -53,11 +54,26 @@ def option_words(option: Option, language: Language) -> Iterator[str]:
 
 
 def word_pattern(words: Iterable[str], language: Language) -> re.Pattern[str] | None:
-    """Finds the longest of the (normalised) words at each place; None when there are no words."""
-    found = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    if not found:
+    """Finds the longest of the (normalised) words at each place; None when there are no words.
+
+    English words end where they end; so do the Latin letters and digits in Japanese ("cr" is not in "screw").
+    """
+    longest_first = sorted(words, key=len, reverse=True)
+    if not longest_first:
         return None
-    return re.compile(found if language == "ja" else rf"(?<![a-z0-9])(?:{found})(?![a-z0-9])")
+    if language == "ja":
+        return re.compile(
+            "|".join(_edge(word[0], "<!") + re.escape(word) + _edge(word[-1], "!") for word in longest_first)
+        )
+    found = "|".join(map(re.escape, longest_first))
+    return re.compile(rf"(?<![a-z0-9])(?:{found})(?![a-z0-9])")
+
+
+def _edge(letter: str, side: str) -> str:
+    """What a word that begins or ends with this letter must not stand beside: another letter, or another digit."""
+    if not letter.isascii() or not letter.isalnum():
+        return ""
+    return rf"(?{side}[{'a-z' if letter.isalpha() else '0-9'}])"
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,13 @@ class Vocabulary:
                     for form in forms_of(word, language):
                         if (slot, option) not in words.get(form, ()):
                             words[form] = (*words.get(form, ()), (slot, option))
+        known = word_pattern(words, language)
+        for entry in template.glossary.get(language, ()):  # a local word states what its term states
+            term = normalise(entry.term, language)
+            places = known.finditer(term) if known else ()
+            stated = tuple(one for place in places for one in words[place.group()])
+            for word in entry.words:
+                words.update((form, stated) for form in forms_of(word, language) if form not in words)
         for word in template.ignore.get(language, ()):
             words.update(dict.fromkeys(forms_of(word, language), ()))
         for vague in template.vague.get(language, ()):  # longer words hide shorter ones: 不良品 is no 良品
@@ -89,17 +112,21 @@ class Vocabulary:
 
     def find(self, caption: str) -> dict[str, Any]:
         """Slot id -> option id, list of option ids (multi) or number. Text and ratings are not searched for."""
-        text = normalise(caption, self.language)
-        found: dict[str, Any] = {}
-        rest = self.mask(text, found)
+        return {slot_id: values[0] for slot_id, values in self.find_all(caption).items()}
+
+    def find_all(self, caption: str) -> dict[str, list[Any]]:
+        """As `find`, with all the different values that the caption states for a slot; the first one counts."""
+        found: dict[str, list[Any]] = {}
+        rest = self._mask(normalise(caption, self.language), found)
         for slot in sorted((slot for slot in self.slots if slot.type == "number"), key=self._guesswork):
-            for value, start, end in self._numbers(slot, rest):
-                found[slot.id] = value
+            numbers = self._numbers(slot, rest)
+            if numbers:
+                found[slot.id] = list(dict.fromkeys(value for value, _, _ in numbers))
+                _, start, end = numbers[0]
                 rest = rest[:start] + STATED * (end - start) + rest[end:]  # a number is one slot's only
-                break
         return {slot.id: found[slot.id] for slot in self.slots if slot.id in found}
 
-    def mask(self, text: str, found: dict[str, Any]) -> str:
+    def _mask(self, text: str, found: dict[str, list[Any]]) -> str:
         """The normalised text with every word found (and ignored) blotted out; what they state goes into `found`."""
         if self.pattern is None:
             return text
@@ -107,11 +134,11 @@ class Vocabulary:
         for match in self.pattern.finditer(text):
             stated = self.words[match.group()]
             for slot, option in stated:
+                values = found.setdefault(slot.id, [[]] if slot.type == "multi" else [])
                 if slot.type == "multi":
-                    chosen = found.setdefault(slot.id, [])
-                    found[slot.id] = [o.id for o in slot.options if o.id in chosen or o.id == option.id]
-                else:
-                    found.setdefault(slot.id, option.id)
+                    values[0] = [o.id for o in slot.options if o.id in values[0] or o.id == option.id]
+                elif option.id not in values:
+                    values.append(option.id)
             blot = COUNTED if any(slot.counted_by for slot, _ in stated) else STATED
             masked = masked[: match.start()] + blot * len(match.group()) + masked[match.end() :]
         return masked
@@ -131,15 +158,19 @@ class Vocabulary:
     def _counts(self, slot: Slot) -> bool:
         return any(other.counted_by == slot.id for other in self.slots)
 
-    def _numbers(self, slot: Slot, masked: str) -> Iterator[tuple[int | float, int, int]]:
-        """Numbers that the slot accepts, the likeliest first, each with the place in the text that states it."""
+    def _numbers(self, slot: Slot, masked: str) -> list[tuple[int | float, int, int]]:
+        """Numbers that the slot accepts, by the surest expression that finds any, with the places that state them."""
         for expression in self._expressions(slot):
+            found = []
             for match in re.finditer(expression, masked):
                 name = "n" if "n" in match.groupdict() else 0
                 value = self._value(match[name]) if name else 0
                 inside = (slot.min is None or value >= slot.min) and (slot.max is None or value <= slot.max)
                 if inside and (not slot.whole or value == int(value)):
-                    yield (int(value) if slot.whole else value), *match.span(name)
+                    found.append(((int(value) if slot.whole else value), *match.span(name)))
+            if found:
+                return found
+        return []
 
     def _expressions(self, slot: Slot) -> Iterator[str]:
         """Regular expressions whose group n is the number (none: the number is 0), the most certain first."""

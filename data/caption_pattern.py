@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from data.template_told import Told, told
+
 OWN = ""  # the name of the hole `{}`
 LITERAL = {"{{": "{", "}}": "}", "{[}": "[", "{]}": "]"}
 SLOT_ID = re.compile(r"[a-z][a-z0-9_]*")
@@ -23,6 +25,10 @@ TOKEN = re.compile(r"\{\{|\}\}|\{[\[\]]\}|\{[^{}\[\]]*\}|\[|\]|[^{}\[\]]+|.", re
 
 class PatternError(ValueError):
     """The pattern cannot be read; the text says what stands where (1 = its first character)."""
+
+    def __init__(self, text: Told) -> None:
+        self.told = text
+        super().__init__(text)
 
 
 @dataclass(frozen=True)
@@ -58,16 +64,22 @@ def parse_pattern(text: str) -> Group:
         elif word == "]":
             if not opened:
                 raise PatternError(
-                    f"']' at character {place} closes no '[' (write '{{]}}' for the bracket itself)"
+                    told("']' at character {n} closes no '[' (write '{{]}}' for the bracket itself)", n=place)
                 )
             opened.pop()
             group = Group(tuple(stack.pop()))
             if not list(all_holes(group)):
-                raise PatternError(f"the group that ends at character {place} has no {{slot}} in it")
+                raise PatternError(
+                    told("the group that ends at character {n} has no {{slot}} in it", n=place)
+                )
             stack[-1].append(group)
         elif word in ("{", "}"):
             raise PatternError(
-                f"'{word}' at character {place} has no partner (write '{word * 2}' for the bracket)"
+                told(
+                    "'{sign}' at character {n} has no partner (write '{sign}{sign}' for the bracket)",
+                    sign=word,
+                    n=place,
+                )
             )
         elif word.startswith("{") and word not in LITERAL:
             stack[-1].append(_hole(word, place))
@@ -75,7 +87,7 @@ def parse_pattern(text: str) -> Group:
             stack[-1].append(LITERAL.get(word, word))
     if opened:
         raise PatternError(
-            f"'[' at character {opened[-1]} is never closed (write '{{[}}' for the bracket itself)"
+            told("'[' at character {n} is never closed (write '{{[}}' for the bracket itself)", n=opened[-1])
         )
     return Group(tuple(stack[0]))
 
@@ -84,7 +96,11 @@ def _hole(word: str, place: int) -> Hole:
     name = word[1:-1].strip()
     if name and not SLOT_ID.fullmatch(name):
         raise PatternError(
-            f"'{word}' at character {place} is no slot: only {{slot_id}} or {{}} may stand there"
+            told(
+                "'{word}' at character {n} is no slot: only {{slot_id}} or {{}} may stand there",
+                word=word,
+                n=place,
+            )
         )
     return Hole(name)
 

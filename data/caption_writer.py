@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from data.caption_parser import ENGLISH_NUMBERS, fixed_forms
+from data.caption_parser import ENGLISH_NUMBERS, fixed_forms, normalise, option_words, word_pattern
 from data.caption_pattern import OWN, Group, all_holes, parse_pattern, render
 from data.records import language_of
 from data.template_schema import Forms, Language, Option, Slot, TemplateFields
@@ -47,7 +47,7 @@ def own_words(template: TemplateFields, slot: Slot, values: Mapping[str, Any], l
     """What `{}` stands for in the phrase of a slot that is no choice."""
     value = values[slot.id]
     if slot.type == "text":
-        return value if said_in(value, language) else ""
+        return standard_words(template, value, language) if said_in(value, language) else ""
     if slot.type == "multi":
         chosen = [option for option in slot.options if option.id in value]
         return join_words(
@@ -105,6 +105,31 @@ def join_words(words: list[str], language: Language) -> str:
     if language == "ja" or len(words) < 2:
         return "、".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def standard_words(template: TemplateFields, text: str, language: Language) -> str:
+    """A text that somebody typed, with the standard terms in place of the local words of the glossary.
+
+    A word of the template that a local word is part of stays: "ひび" for ひび割れ leaves "ひび割れ" alone.
+    """
+    terms = {
+        normalise(w, language): one.term for one in template.glossary.get(language, ()) for w in one.words
+    }
+    if not terms:
+        return text
+    words = {*terms.values(), *template.ignore.get(language, ())}
+    words |= {word for one in template.glossary.get(language, ()) for word in one.words}
+    words |= {
+        word for slot in template.slots for option in slot.options for word in option_words(option, language)
+    }
+    found = word_pattern(words, language)
+    assert found is not None
+    return re.sub(
+        found.pattern,
+        lambda place: terms.get(normalise(place.group(), language), place.group()),
+        text,
+        flags=re.IGNORECASE,
+    )
 
 
 def said_in(text: str, language: Language) -> bool:

@@ -107,13 +107,19 @@ MIGRATIONS: list[str] = [
         lot_id VARCHAR NOT NULL, draft_id VARCHAR NOT NULL, is_right BOOLEAN, checked_by VARCHAR,
         active_seconds DOUBLE, checked_at TIMESTAMP, PRIMARY KEY (lot_id, draft_id));
     CREATE TABLE reviews (
-        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL,
-        reason VARCHAR NOT NULL, reviewer VARCHAR, verdict VARCHAR, slots JSON, active_seconds DOUBLE, state VARCHAR NOT NULL,
+        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+        state VARCHAR NOT NULL, reviewer VARCHAR, simulated BOOLEAN, answer_id VARCHAR, verdict VARCHAR, slots JSON,
+        captions JSON, template VARCHAR, template_version INTEGER, differing JSON, active_seconds DOUBLE NOT NULL,
         drawn_at TIMESTAMP NOT NULL, answered_at TIMESTAMP);
     CREATE TABLE adjudications (
-        adjudication_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR, other JSON NOT NULL,
-        decided_for VARCHAR, reason VARCHAR, decided_by VARCHAR, state VARCHAR NOT NULL,
-        opened_at TIMESTAMP NOT NULL, decided_at TIMESTAMP);
+        adjudication_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, kind VARCHAR NOT NULL, first_id VARCHAR,
+        second_id VARCHAR NOT NULL, decision VARCHAR NOT NULL, result_id VARCHAR NOT NULL, why VARCHAR NOT NULL,
+        decided_by VARCHAR NOT NULL, active_seconds DOUBLE NOT NULL, state VARCHAR NOT NULL,
+        decided_at TIMESTAMP NOT NULL, undone_by VARCHAR, undone_at TIMESTAMP);
+    """,
+    # When an answer was tried that Label Studio refused: the wait for the next try grows with each.
+    """
+    ALTER TABLE outbox ADD COLUMN tried_at TIMESTAMP;
     """,
 ]
 

@@ -24,20 +24,25 @@ def served_name(image_id: str) -> str:
     return f"{image_id[:2]}/{image_id}.jpg"
 
 
-def served_copy(site: Site, image_id: str) -> Path:
-    """Path of the copy, made on first use (atomically). Raises GenbaError for an unknown or unreadable photo."""
+def served_copy(site: Site, image_id: str, place: tuple[int, str] | None = None) -> Path:
+    """Path of the copy, made on first use (atomically). Raises GenbaError for an unknown or unreadable photo.
+
+    place: the photo's root and uri, for a caller that has looked them up for many at once.
+    """
     if not re.fullmatch(r"[0-9a-f]{64}", image_id):
         raise GenbaError(f"{image_id!r} is not the id of a photo.")
     path = site.folder("served") / served_name(image_id)
     if path.exists():
         return path
-    with site.connect() as db:
-        row = db.one("SELECT root, uri FROM images WHERE image_id = ?", [image_id])
-    if row is None:
-        raise GenbaError(f"No photo {image_id}.", next=f"genba doctor {site.root}")
+    if place is None:
+        with site.connect() as db:
+            row = db.one("SELECT root, uri FROM images WHERE image_id = ?", [image_id])
+        if row is None:
+            raise GenbaError(f"No photo {image_id}.", next=f"genba doctor {site.root}")
+        place = row["root"], row["uri"]
     from data.photos import open_photo
 
-    photo = open_photo(site.photo_path(row["root"], row["uri"]), max_side=MAX_SIDE)
+    photo = open_photo(site.photo_path(*place), max_side=MAX_SIDE)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     photo.save(temporary, format="JPEG", quality=88)

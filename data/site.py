@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,9 +54,9 @@ class Site:
         path.mkdir(exist_ok=True)
         return path
 
-    def connect(self) -> AbstractContextManager[store.Database]:
-        """One short transaction on the store; see data/store.py."""
-        return store.connect(self.root / "genba.duckdb")
+    def connect(self, within: store.Database | None = None) -> AbstractContextManager[store.Database]:
+        """One short transaction on the store; see data/store.py. within: one that is open already, which goes on."""
+        return nullcontext(within) if within is not None else store.connect(self.root / "genba.duckdb")
 
     def photo_path(self, root: int, uri: str) -> Path:
         """The file of a photo. Raises GenbaError when the path would leave its root."""
@@ -84,12 +84,12 @@ class Site:
             champion = db.value("SELECT encoder FROM models WHERE state = 'champion'")
         return str(champion) if champion else self.settings.site.encoder
 
-    def queue_encoder(self) -> str:
+    def queue_encoder(self, within: store.Database | None = None) -> str:
         """The encoder whose scores rank the queue: the last one that has scored the whole site.
 
         After a promotion this is the old one until the new one's scores are there, so that the queue never runs empty.
         """
-        with self.connect() as db:
+        with self.connect(within) as db:
             scored = db.get_state("scored_encoder")
         return str(scored) if scored else self.settings.site.encoder
 

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from data.caption_parser import Vocabulary, fixed_forms, forms_of, option_words
+from data.caption_parser import Vocabulary, fixed_forms, forms_of, normalise, option_words
 from data.caption_pattern import OWN, PatternError, all_holes, parse_pattern
 from data.caption_writer import holes, holes_of_slot, option_phrase, slots_said
 from data.errors import nearest
 from data.slot_values import SlotError, clean
 from data.template_schema import Language, Option, Slot, TemplateFields
+from data.template_told import Told, told
 
 Place = tuple[str | int, ...]
-Mistake = tuple[Place, str]
+Mistake = tuple[Place, Told]
 RESERVED = ("verdict", "image", "caption")  # names of the form's own fields
 WITH_OPTIONS = ("choice", "multi")
 
 
 def mistakes(template: TemplateFields) -> list[Mistake]:
     """Everything that is wrong, in the order of the file. Later checks run only when the earlier ones find nothing."""
-    for checks in (_ids, _texts, _slots, _patterns, _cycles, _caption, _words, _defaults):
+    for checks in (_ids, _texts, _slots, _patterns, _cycles, _caption, _glossary, _words, _defaults):
         found = list(checks(template))
         if found:
             return found
@@ -33,14 +34,17 @@ def _ids(template: TemplateFields) -> Iterator[Mistake]:
     yield from _doubles([slot.id for slot in template.slots], ("slots",))
     for number, slot in enumerate(template.slots):
         if slot.id in RESERVED:
-            yield ("slots", number, "id"), f"{slot.id!r} is a field of every form: choose another id"
+            yield (
+                ("slots", number, "id"),
+                told("{id} is a field of every form: choose another id", id=repr(slot.id)),
+            )
         yield from _doubles([option.id for option in slot.options], ("slots", number, "options"))
 
 
 def _doubles(ids: list[str], place: Place) -> Iterator[Mistake]:
     for number, name in enumerate(ids):
         if name in ids[:number]:
-            yield (*place, number, "id"), f"the id {name!r} stands twice"
+            yield (*place, number, "id"), told("the id {id} stands twice", id=repr(name))
 
 
 def _texts(template: TemplateFields) -> Iterator[Mistake]:
@@ -50,16 +54,24 @@ def _texts(template: TemplateFields) -> Iterator[Mistake]:
             if language not in words:
                 yield (
                     place,
-                    f"the language {language!r} is missing (title has {', '.join(template.languages)})",
+                    told(
+                        "the language {language} is missing (title has {known})",
+                        language=repr(language),
+                        known=", ".join(template.languages),
+                    ),
                 )
             elif isinstance(words[language], str) and not str(words[language]).strip():
-                yield (*place, language), "the text is empty"
+                yield (*place, language), told("the text is empty")
     for place, by_language in _all_by_language(template):
         for name in by_language:
             if name not in template.languages:
                 yield (
                     (*place, name),
-                    f"title has no language {name!r}: {', '.join(template.languages)}",
+                    told(
+                        "title has no language {language}: {known}",
+                        language=repr(name),
+                        known=", ".join(template.languages),
+                    ),
                 )
 
 
@@ -82,6 +94,7 @@ def _all_by_language(template: TemplateFields) -> Iterator[tuple[Place, Iterable
     yield from _all_words(template)
     yield from (
         (("vague",), template.vague),
+        (("glossary",), template.glossary),
         (("ignore",), template.ignore),
         (("examples",), template.examples),
     )
@@ -102,45 +115,58 @@ def _slots(template: TemplateFields) -> Iterator[Mistake]:
             counter = template.slot(slot.counted_by)
             if counter is None or counter.type != "number":
                 numbers = [other.id for other in template.slots if other.type == "number"]
-                yield ("slots", number, "counted_by"), _unknown("number slot", slot.counted_by, numbers)
+                yield ("slots", number, "counted_by"), _unknown(told("number slot"), slot.counted_by, numbers)
 
 
-def _keys_of_type(slot: Slot) -> Iterator[tuple[str, str]]:
+def _keys_of_type(slot: Slot) -> Iterator[tuple[str, Told]]:
     """Keys that the type of the slot needs or cannot have."""
     if slot.type in WITH_OPTIONS and len(slot.options) < 2:
-        yield "options", f"a {slot.type} slot needs at least two options"
+        yield "options", told("a {type} slot needs at least two options", type=slot.type)
     if slot.type not in WITH_OPTIONS and slot.options:
-        yield "options", f"a {slot.type} slot has no options (types with options: {', '.join(WITH_OPTIONS)})"
+        yield (
+            "options",
+            told(
+                "a {type} slot has no options (types with options: {known})",
+                type=slot.type,
+                known=", ".join(WITH_OPTIONS),
+            ),
+        )
     for key in ("unit", "unit_words", "in_words", "min", "step"):
         if getattr(slot, key) and slot.type != "number":
-            yield key, f"a {slot.type} slot has no {key!r}: only a number slot has"
+            yield (
+                key,
+                told("a {type} slot has no {key}: only a number slot has", type=slot.type, key=repr(key)),
+            )
     if slot.max is not None and slot.type not in ("number", "rating"):
-        yield "max", f"a {slot.type} slot has no 'max': only number and rating slots have"
+        yield "max", told("a {type} slot has no 'max': only number and rating slots have", type=slot.type)
     if slot.type == "rating" and not 2 <= slot.stars <= 10:
-        yield "max", "a rating has 2 to 10 steps"
+        yield "max", told("a rating has 2 to 10 steps")
     if slot.min is not None and slot.max is not None and slot.min >= slot.max:
-        yield "max", f"max {slot.max:g} is not above min {slot.min:g}"
+        yield "max", told("max {max} is not above min {min}", max=f"{slot.max:g}", min=f"{slot.min:g}")
 
 
-def _show_when(slot: Slot, before: dict[str, Slot]) -> Iterator[str]:
+def _show_when(slot: Slot, before: dict[str, Slot]) -> Iterator[Told]:
     if slot.show_when is None:
         return
     choices = [other.id for other in before.values() if other.type in WITH_OPTIONS]
     if slot.show_when.slot not in choices:
-        yield _unknown("choice slot before this one", slot.show_when.slot, choices)
+        yield _unknown(told("choice slot before this one"), slot.show_when.slot, choices)
         return
     if (slot.show_when.is_ is None) == (slot.show_when.is_not is None):
-        yield "write either 'is' or 'is_not'"
+        yield told("write either 'is' or 'is_not'")
     known = [option.id for option in before[slot.show_when.slot].options]
     for name in (*(slot.show_when.is_ or ()), *(slot.show_when.is_not or ())):
         if name not in known:
-            yield _unknown(f"option of {slot.show_when.slot!r}", name, known)
+            yield _unknown(told("option of {slot}", slot=repr(slot.show_when.slot)), name, known)
 
 
-def _unknown(what: str, value: str, known: list[str]) -> str:
+def _unknown(what: Told, value: str, known: list[str]) -> Told:
     near = nearest(value, known)
-    hint = f" (did you mean {near!r}?)" if near else ""
-    return f"{value!r} is no {what}{hint}. Known: {', '.join(known) or 'none'}"
+    hint = told(" (did you mean {near}?)", near=repr(near)) if near else told("")
+    listed = ", ".join(known) or told("none")
+    return told(
+        "{value} is no {what}{hint}. Known: {known}", value=repr(value), what=what, hint=hint, known=listed
+    )
 
 
 def _patterns(template: TemplateFields) -> Iterator[Mistake]:
@@ -150,13 +176,13 @@ def _patterns(template: TemplateFields) -> Iterator[Mistake]:
         try:
             names = list(all_holes(parse_pattern(text)))
         except PatternError as error:
-            yield place, str(error)
+            yield place, error.told
             continue
         for name in names:
             if name == OWN and not inside:
-                yield place, "{} has no meaning here: name the slot, e.g. {" + known[0] + "}"
+                yield place, told("{{}} has no meaning here: name the slot, e.g. {{{slot}}}", slot=known[0])
             elif name != OWN and name not in known:
-                yield place, _unknown("slot", name, known)
+                yield place, _unknown(told("slot"), name, known)
 
 
 def _all_patterns(template: TemplateFields) -> Iterator[tuple[Place, str, bool]]:
@@ -182,7 +208,11 @@ def _cycles(template: TemplateFields) -> Iterator[Mistake]:
                 if name == slot.id:
                     yield (
                         ("slots", number, "phrase"),
-                        f"the phrase of {slot.id!r} leads back to {slot.id!r} ({language})",
+                        told(
+                            "the phrase of {slot} leads back to {slot} ({language})",
+                            slot=repr(slot.id),
+                            language=language,
+                        ),
                     )
                     break
                 other = template.slot(name)
@@ -195,10 +225,65 @@ def _caption(template: TemplateFields) -> Iterator[Mistake]:
     said = {language: slots_said(template, language) for language in template.languages}
     for language in template.languages:
         if not holes(template.caption_pattern[language]):
-            yield ("caption", language), "the caption names no slot"
+            yield ("caption", language), told("the caption names no slot")
         for other in template.languages:
             for name in sorted(said[other] - said[language]):
-                yield ("caption", language), f"{name!r} is said in {other} but not in {language}"
+                yield (
+                    ("caption", language),
+                    told(
+                        "{slot} is said in {other} but not in {language}",
+                        slot=repr(name),
+                        other=other,
+                        language=language,
+                    ),
+                )
+
+
+def _glossary(template: TemplateFields) -> Iterator[Mistake]:
+    """A local word stands for one term, is no term itself, and nothing else in the file gives it another meaning."""
+    plain = template.model_copy(update={"glossary": {}})
+    for language, entries in template.glossary.items():
+        vocabulary = Vocabulary.of(plain, language)
+        terms = {normalise(entry.term, language) for entry in entries}
+        owner: dict[str, str] = {}
+        for number, entry in enumerate(entries):
+            states = vocabulary.find(entry.term)
+            for which, word in enumerate(entry.words):
+                place: Place = ("glossary", language, number, "words", which)
+                form = forms_of(word, language)[0]
+                first = owner.setdefault(form, entry.term)
+                if first != entry.term:
+                    yield (
+                        place,
+                        told(
+                            "{word} already stands for {other}: one word, one term",
+                            word=repr(word),
+                            other=repr(first),
+                        ),
+                    )
+                elif form in terms:
+                    yield place, told("{word} is itself a standard term", word=repr(word))
+                elif vocabulary.words.get(form) == ():
+                    yield (
+                        place,
+                        told(
+                            "{word} also stands under vague or ignore, where it says nothing", word=repr(word)
+                        ),
+                    )
+                elif form in vocabulary.words and vocabulary.find(word) != states:
+                    values = {
+                        "word": repr(word),
+                        "this": _states(vocabulary.find(word)),
+                        "term": repr(entry.term),
+                    }
+                    yield (
+                        place,
+                        told("{word} states {this}, but {term} {other}", **values, other=_states(states)),
+                    )
+
+
+def _states(found: Mapping[str, object]) -> str | Told:
+    return ", ".join(f"{slot}: {value}" for slot, value in found.items()) or told("nothing")
 
 
 def _words(template: TemplateFields) -> Iterator[Mistake]:
@@ -213,27 +298,28 @@ def _words(template: TemplateFields) -> Iterator[Mistake]:
                 for word in option_words(option, language):
                     first = owner.setdefault(forms_of(word, language)[0], option.id)
                     if first != option.id:
+                        values = {"word": repr(word), "language": language, "other": repr(first)}
                         yield (
                             place,
-                            f"{word!r} ({language}) already stands for {first!r}: one word, one option",
+                            told(
+                                "{word} ({language}) already stands for {other}: one word, one option",
+                                **values,
+                            ),
                         )
                 if slot.id in said and slot.type == "choice":
                     text = option_phrase(template, slot, option, {slot.id: option.id}, language)
                     if vocabulary.find(text).get(slot.id) != option.id:
-                        yield (
-                            place,
-                            (
-                                f"the caption says {text!r} ({language}), which is not read as {option.id!r}: "
-                                "put the word that states it under synonyms"
-                            ),
-                        )
+                        said_so = "the caption says {said} ({language}), which is not read as {option}: "
+                        said_so += "put the word that states it under synonyms"
+                        yield place, told(said_so, said=repr(text), language=language, option=repr(option.id))
 
 
-def _label_clash(slot: Slot, option: Option, language: Language) -> Iterator[str]:
+def _label_clash(slot: Slot, option: Option, language: Language) -> Iterator[Told]:
     """Label Studio finds an option by label or by id, so that no label may be another option's id or label."""
     for other in slot.options:
         if other.id != option.id and option.label[language] in (other.id, other.label[language]):
-            yield f"the label {option.label[language]!r} also names the option {other.id!r}"
+            label = repr(option.label[language])
+            yield told("the label {label} also names the option {option}", label=label, option=repr(other.id))
 
 
 def _defaults(template: TemplateFields) -> Iterator[Mistake]:
@@ -243,4 +329,5 @@ def _defaults(template: TemplateFields) -> Iterator[Mistake]:
             try:
                 clean(alone, {slot.id: slot.default}, partial=True)
             except SlotError as error:
-                yield ("slots", number, "default"), error.problems[0].in_words("en")
+                problem = error.problems[0]
+                yield ("slots", number, "default"), told(problem.text, **problem.values)

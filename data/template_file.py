@@ -6,6 +6,7 @@ my.yaml, line 14, slots 2 (defect): unknown key 'lable' (did you mean 'label'?).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +20,14 @@ from data.template_schema import (
     BadExample,
     Examples,
     Forms,
+    GlossaryTerm,
     Option,
     ShowWhen,
     Slot,
     TemplateFields,
     VagueWord,
 )
+from data.template_told import Told, told
 
 BYTES = 1_000_000
 SHOWN = 12  # mistakes in one message
@@ -33,6 +36,29 @@ LOADER = getattr(
 )  # libyaml, where PyYAML was built with it, is ten times faster
 NEXT = "mend the file; data/packs/parts.yaml is a commented example"
 T = TypeVar("T", bound=TemplateFields)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mistake: its line (from 1), where that is in words (", slots 3 (defect), label"), and what is wrong."""
+
+    line: int
+    place: str
+    text: Told
+
+    def in_words(self, language: str) -> str:
+        """In "ja" or "en", with the line."""
+        return told("line {line}{place}: {text}", line=self.line, place=self.place, text=self.text).in_words(
+            language
+        )
+
+
+class TemplateError(GenbaError):
+    """A text that is no template, mistake by mistake."""
+
+    def __init__(self, what: str, rows: list[Row]) -> None:
+        self.rows = rows
+        super().__init__(what, next=NEXT)
 
 
 def read_text(path: Path) -> str:
@@ -56,7 +82,7 @@ def parse_template(text: str, name: str, model: type[T]) -> T:
     except ValidationError as error:
         found = [_in_words(one, data) for one in error.errors() if not _of_other_kind(one)]
     if found:
-        raise GenbaError(_report(name, found, lines, data), next=NEXT)
+        raise _report(name, found, lines, data)
     template._source = text
     return template
 
@@ -66,26 +92,30 @@ def _load(text: str, name: str) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
         for event in yaml.parse(text, Loader=LOADER):
             if isinstance(event, yaml.AliasEvent):
-                raise GenbaError(
-                    f"{name}, line {event.start_mark.line + 1}: '*{event.anchor}' is not read: write it out.",
-                    next=NEXT,
-                )
+                text = told("'*{name}' is not read: write it out.", name=event.anchor)
+                raise _at_line(name, event.start_mark.line + 1, text)
         node = yaml.compose(text, Loader=LOADER)
         if not isinstance(node, yaml.MappingNode):
-            raise GenbaError(
-                f"{name} is no template: it must begin with keys such as id: and slots:.", next=NEXT
-            )
+            raise _not_readable(name, told("is no template: it must begin with keys such as id: and slots:."))
         lines: dict[Place, int] = {}
         _mark(node, (), lines, name)
         return SafeConstructor().construct_document(node), lines
     except RecursionError:
-        raise GenbaError(f"{name} is no template: lists within lists without end.", next=NEXT) from None
+        raise _not_readable(name, told("is no template: lists within lists without end.")) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise GenbaError(
-            f"{name}{where}: no YAML: {getattr(error, 'problem', None) or error}.", next=NEXT
-        ) from error
+        text = told("no YAML: {problem}.", problem=getattr(error, "problem", None) or error)
+        if mark is None:
+            raise TemplateError(f"{name}: {text}", [Row(1, "", text)]) from error
+        raise _at_line(name, mark.line + 1, text) from error
+
+
+def _at_line(name: str, line: int, text: Told) -> TemplateError:
+    return TemplateError(f"{name}, line {line}: {text}", [Row(line, "", text)])
+
+
+def _not_readable(name: str, text: Told) -> TemplateError:
+    return TemplateError(f"{name} {text}", [Row(1, "", text)])
 
 
 def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> None:
@@ -94,9 +124,8 @@ def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> 
         for key, value in node.value:
             inner = (*place, key.value if isinstance(key, yaml.ScalarNode) else "?")
             if inner in lines:
-                raise GenbaError(
-                    f"{name}, line {key.start_mark.line + 1}: the key {key.value!r} stands twice.", next=NEXT
-                )
+                text = told("the key {key} stands twice.", key=repr(key.value))
+                raise _at_line(name, key.start_mark.line + 1, text)
             lines[inner] = key.start_mark.line + 1
             _mark(value, inner, lines, name)
     elif isinstance(node, yaml.SequenceNode):
@@ -123,26 +152,31 @@ def _in_words(error: Mapping[str, Any], data: Any) -> Mistake:
     if kind == "extra_forbidden":
         known = _known_keys(place[:-1])
         near = nearest(str(place[-1]), known)
-        hint = f" (did you mean {near!r}?)" if near else ""
-        return place, f"unknown key {place[-1]!r}{hint}. Known: {', '.join(known)}"
+        hint = told(" (did you mean {near}?)", near=repr(near)) if near else told("")
+        return place, told(
+            "unknown key {key}{hint}. Known: {known}", key=repr(place[-1]), hint=hint, known=", ".join(known)
+        )
     if kind == "missing":
-        return place, f"the key {place[-1]!r} is missing"
+        return place, told("the key {key} is missing", key=repr(place[-1]))
     if isinstance(value, bool) and kind != "bool_type":
-        return place, f"YAML reads a bare yes, no, on or off as {value}: put the word in quotes"
+        return place, told(
+            "YAML reads a bare yes, no, on or off as {value}: put the word in quotes", value=value
+        )
     if kind == "literal_error":
-        return place, f"{value!r} is none of {context['expected']}"
+        return place, told("{value} is none of {known}", value=repr(value), known=context["expected"])
     if kind == "string_pattern_mismatch":
-        return (
-            place,
-            f"{value!r}: small letters, digits and {'-' if place == ('id',) else '_'} only, a letter first",
+        sign = "-" if place == ("id",) else "_"
+        return place, told(
+            "{value}: small letters, digits and {sign} only, a letter first", value=repr(value), sign=sign
         )
     wanted = {
         "string_type": "a text is expected (put it in quotes)", "int_type": "a whole number is expected",
         "float_type": "a number is expected", "bool_type": "true or false is expected",
-        "tuple_type": "a list is expected", "dict_type": "one text for each language is expected: {ja: …, en: …}",
+        "tuple_type": "a list is expected", "dict_type": "one text for each language is expected: {{ja: …, en: …}}",
         "model_type": "keys are expected here", "too_short": "at least one entry is needed",
-    }.get(kind, error["msg"])  # fmt: skip
-    return place, f"{wanted}, not {_short(value)}"
+    }.get(kind)  # fmt: skip
+    said = told(wanted) if wanted else error["msg"]
+    return place, told("{wanted}, not {value}", wanted=said, value=_short(value))
 
 
 def _short(value: Any) -> str:
@@ -156,21 +190,24 @@ def _known_keys(place: Place) -> list[str]:
     record: type[BaseModel] = TemplateFields
     for key, found in (
         ("slots", Slot), ("options", Option), ("show_when", ShowWhen), ("phrase", Forms), ("vague", VagueWord),
-        ("examples", Examples), ("bad", BadExample),
+        ("glossary", GlossaryTerm), ("examples", Examples), ("bad", BadExample),
     ):  # fmt: skip
         if key in names:
             record = found
     return [field.alias or name for name, field in record.model_fields.items()]
 
 
-def _report(name: str, found: list[Mistake], lines: dict[Place, int], data: Any) -> str:
-    told: dict[Place, list[str]] = {}
+def _report(name: str, found: list[Mistake], lines: dict[Place, int], data: Any) -> TemplateError:
+    """One row for each place of the file: the first of its mistakes."""
+    first: dict[Place, Told] = {}
     for place, text in found:
-        told.setdefault(_known_place(place, lines), []).append(text)
-    rows = [f"{name}, line {lines[place]}{_label(place, data)}: {text[0]}" for place, text in told.items()]
+        first.setdefault(_known_place(place, lines), text)
+    rows = [Row(lines[place], _label(place, data), text) for place, text in first.items()]
     rest = f"\n… and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     head = f"The template {name} has {len(rows)} mistake{'s' if len(rows) > 1 else ''}:\n"
-    return head + "\n".join(f"  {row}" for row in rows[:SHOWN]) + rest
+    return TemplateError(
+        head + "\n".join(f"  {name}, {row.in_words('en')}" for row in rows[:SHOWN]) + rest, rows
+    )
 
 
 def _known_place(place: Place, lines: dict[Place, int]) -> Place:

@@ -98,6 +98,13 @@ class VagueWord(Record):
     instead: str
 
 
+class GlossaryTerm(Record):
+    """The standard term, and the local words and abbreviations that people write for it."""
+
+    term: str = Field(min_length=1)
+    words: tuple[str, ...] = Field(min_length=1)
+
+
 class BadExample(Record):
     caption: str
     why: str
@@ -119,6 +126,9 @@ class TemplateFields(Record):
     rubric: WordLists  # what a good caption is, point by point
     slots: tuple[Slot, ...] = Field(min_length=1)
     vague: dict[Language, tuple[VagueWord, ...]] = {}
+    glossary: dict[
+        Language, tuple[GlossaryTerm, ...]
+    ] = {}  # in a caption, a word states what its term states
     ignore: WordLists = {}  # words that contain an option's word but do not state it (分布 is no 布)
     caption_pattern: Words = Field(alias="caption")  # e.g. "{part}[ on the {background}]"
     examples: dict[Language, Examples] = {}

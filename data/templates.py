@@ -27,10 +27,11 @@ from data.template_schema import Language, Option, Slot, TemplateFields, VagueWo
 
 __all__ = [
     "Option", "Slot", "SlotError", "SlotProblem", "Template", "VagueWord", "keep_version", "load_template", "packs",
-    "parse_template",
+    "parse_template", "versions_of",
 ]  # fmt: skip
 
 PACKS = Path(__file__).resolve().parent / "packs"
+VERSION_LINE = re.compile(r"^version:[ \t]*(\d+)", re.MULTILINE)
 VERSIONED = re.compile(r"(?P<name>[a-z][a-z0-9-]*)@(?P<version>\d+)")
 
 
@@ -67,15 +68,20 @@ class Template(TemplateFields):
 
         Choice, multi and number slots. A language that the template has not ("und") is searched in all of its own.
         """
-        found: dict[str, Any] = {}
+        return {slot_id: values[0] for slot_id, values in self.parse_all(caption, language).items()}
+
+    def parse_all(self, caption: str, language: str) -> dict[str, list[Any]]:
+        """As `parse`, with all the different values that the caption states for a slot; the first one counts."""
+        found: dict[str, list[Any]] = {}
         for one in self._languages(language):
-            found = {**self._vocabularies[one].find(caption), **found}
-        visible = {slot.id for slot in self.visible(found)}
-        return {
-            slot.id: found[slot.id]
-            for slot in self.slots
-            if slot.id in found and (slot.id in visible or self._undecided(slot, found))
-        }
+            found = {**self._vocabularies[one].find_all(caption), **found}
+        asked = self.asked({slot_id: stated[0] for slot_id, stated in found.items()})
+        return {slot.id: found[slot.id] for slot in self.slots if slot.id in found and slot.id in asked}
+
+    def asked(self, values: Mapping[str, Any]) -> set[str]:
+        """Ids of the slots that the form shows, given these values, and of those whose deciding slot is still open."""
+        undecided = {s.id for s in self.slots if s.show_when is not None and s.show_when.slot not in values}
+        return undecided | {slot.id for slot in self.visible(values)}
 
     def missing(self, caption: str, language: str) -> list[str]:
         """Ids of the required slots that the caption should state and does not, in the order of the form."""
@@ -122,10 +128,6 @@ class Template(TemplateFields):
 
     def _languages(self, language: str) -> tuple[Language, ...]:
         return tuple(one for one in self.languages if one == language) or self.languages
-
-    def _undecided(self, slot: Slot, found: Mapping[str, Any]) -> bool:
-        """Stated, while what decides whether it is asked at all is not: kept for the person to see."""
-        return slot.show_when is not None and slot.show_when.slot not in found
 
     @cached_property
     def _vocabularies(self) -> dict[Language, Vocabulary]:
@@ -189,13 +191,22 @@ def _load_file(path: Path, folder: Path | None) -> Template:
 def _files(folder: Path | None) -> dict[str, dict[int, Path]]:
     """Template id -> version -> file: the packs, and over them what the site has kept."""
     found: dict[str, dict[int, Path]] = {}
-    for pack in packs():
-        found.setdefault(pack.id, {})[pack.version] = PACKS / f"{pack.id}.yaml"
+    for path in PACKS.glob(
+        "*.yaml"
+    ):  # read whole only when it is wanted: checking takes a tenth of a second each
+        version = VERSION_LINE.search(read_text(path))
+        if version:
+            found.setdefault(path.stem, {})[int(version[1])] = path
     for path in sorted(folder.glob("*@*.yaml")) if folder is not None else []:
         match = VERSIONED.fullmatch(path.stem)
         if match:
             found.setdefault(match["name"], {})[int(match["version"])] = path
     return found
+
+
+def versions_of(template_id: str, folder: Path | None) -> dict[int, Path]:
+    """Version -> file of the versions that there are of one template: the pack's, and what the site has kept."""
+    return dict(_files(folder).get(template_id, {}))
 
 
 def keep_version(template: Template, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import GenbaError
+from data.messages import translator
 from data.template_checks import RESERVED
-from data.template_file import parse_template
+from data.template_file import TemplateError, parse_template
+from data.template_told import Told
 from data.templates import Template, load_template
 
 SMALL = """\
@@ -94,6 +97,7 @@ def test_the_small_template_is_right(tmp_path: Path) -> None:
     assert template.caption(slots, "ja") == "橋脚2。ひびあり、幅0.5mm。濡れ、苔（AB-12）"
 
 
+IGNORE = "ignore: { en: [pier review] }"
 # what to change, into what -> what must stand in the message
 MISTAKES: dict[str, tuple[str, str, str]] = {
     "unknown key": ("required: true\n    counted_by", "requird: true\n    counted_by",
@@ -116,6 +120,22 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "text for yes or no": ("required: false, max: 3", "required: maybe, max: 3", "true or false is expected"),
     "text for a list": ("ignore: { en: [pier review] }", "ignore: { en: pier review }",
                         "line 38, ignore, en: a list is expected, not 'pier review'"),
+    "local word twice": (
+        IGNORE, "glossary: { en: [{ term: girder, words: [gdr] }, { term: pier, words: [GDR] }] }",
+        "glossary, en 2, words 1: 'GDR' already stands for 'girder'"),
+    "local word is a term": (
+        IGNORE, "glossary: { en: [{ term: girder, words: [pier] }, { term: pier, words: [pr] }] }",
+        "'pier' is itself a standard term"),
+    "local word of another answer": (
+        IGNORE, "glossary: { en: [{ term: girder, words: [pier] }] }",
+        "'pier' states part: pier, but 'girder' part: girder"),
+    "local word that is vague": (
+        IGNORE, "glossary: { en: [{ term: girder, words: [stuff] }] }",
+        "'stuff' also stands under vague or ignore, where it says nothing"),
+    "glossary without words": ("ignore: { en: [pier review] }", "glossary: { en: [{ term: girder, words: [] }] }",
+                               "line 38, glossary, en 1, words: at least one entry is needed"),
+    "unknown key of the glossary": ("ignore: { en: [pier review] }", "glossary: { en: [{ term: girder, word: [g] }] }",
+                                    "unknown key 'word' (did you mean 'words'?). Known: term, words"),
     "text for words": ("title: { ja: 橋, en: Bridges }", "title: Bridges",
                        "one text for each language is expected: {ja: …, en: …}, not 'Bridges'"),
     "no slots": (SMALL[SMALL.index("slots:"):SMALL.index("vague:")], "slots: []\n", "at least one entry is needed"),
@@ -249,3 +269,22 @@ def test_whatever_stands_in_a_file_it_loads_or_is_refused_in_words(
         assert isinstance(parse_template(text, "t.yaml", Template), Template)
     except GenbaError as error:
         assert "t.yaml" in error.what
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_every_mistake_is_told_in_japanese_too(mistake: str) -> None:
+    old, new, _ = MISTAKES[mistake]
+    with pytest.raises(TemplateError) as caught:
+        parse_template(changed(old, new), "bridges.yaml", Template)
+    for row in caught.value.rows:
+        assert row.in_words("ja").startswith(f"{row.line}行目")
+        assert row.in_words("en") in caught.value.what or len(caught.value.rows) > 12
+        assert all(is_translated(row.text)), row.in_words("ja")
+
+
+def is_translated(text: Told) -> Iterator[bool]:
+    """For each text that is made of others: whether there is Japanese for it (an empty one needs none)."""
+    yield text.text == "" or translator("ja")(text.text) != text.text
+    for value in text.values.values():
+        if isinstance(value, Told):
+            yield from is_translated(value)

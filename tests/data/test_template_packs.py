@@ -22,7 +22,7 @@ from data.templates import PACKS, Template, load_template, packs
 PARTS, LAB = load_template("parts"), load_template("lab-inspection")
 DEFECTS = scenes.DEFECTS + scenes.NEW_DEFECTS
 MATERIALS = scenes.MATERIALS + scenes.NEW_MATERIALS
-both_packs = pytest.mark.parametrize("template", [PARTS, LAB], ids=["parts", "lab-inspection"])
+all_packs = pytest.mark.parametrize("template", packs(), ids=lambda template: template.id)
 both_languages = pytest.mark.parametrize("language", ["ja", "en"])
 
 
@@ -38,8 +38,13 @@ def filled_in(draw: st.DrawFn, template: Template) -> dict[str, Any]:
 
 def values_of(slot: Slot) -> st.SearchStrategy[Any]:
     if slot.type == "number":
-        return st.integers(int(slot.min or 0), int(slot.max or 100))
-    return st.sampled_from([option.id for option in slot.options])
+        low, step = slot.min or 0, slot.step or 1
+        steps = st.integers(0, round(((slot.max or 100) - low) / step))
+        return steps.map(lambda n: int(low) + n if slot.whole else round(low + n * step, 9))
+    ids = [option.id for option in slot.options]
+    if slot.type == "multi":
+        return st.sets(st.sampled_from(ids), min_size=1).map(lambda chosen: sorted(chosen, key=ids.index))
+    return st.sampled_from(ids)
 
 
 # --- what they say -------------------------------------------------------------------------------------------------
@@ -98,7 +103,7 @@ def test_captions_of_lab_inspection(slots: dict[str, Any], english: str, japanes
     assert (LAB.caption(slots, "en"), LAB.caption(slots, "ja")) == (english, japanese)
 
 
-@both_packs
+@all_packs
 @both_languages
 def test_a_form_that_is_half_filled_has_a_caption(template: Template, language: str) -> None:
     first = template.slots[0]
@@ -111,7 +116,7 @@ def test_a_form_that_is_half_filled_has_a_caption(template: Template, language: 
 # --- what they read ------------------------------------------------------------------------------------------------
 
 
-@both_packs
+@all_packs
 @both_languages
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
@@ -185,7 +190,7 @@ def test_inspection_captions_are_understood(shared: Path) -> None:
 # --- what stands in the files --------------------------------------------------------------------------------------
 
 
-@both_packs
+@all_packs
 @both_languages
 def test_examples_are_good_and_bad(template: Template, language: str) -> None:
     examples = template.examples[language]
@@ -197,7 +202,7 @@ def test_examples_are_good_and_bad(template: Template, language: str) -> None:
         assert template.missing(bad.caption, language) or template.vague_words(bad.caption, language), bad
 
 
-@both_packs
+@all_packs
 def test_packs_are_complete(template: Template) -> None:
     assert template.languages == ("ja", "en")
     assert (PACKS / f"{template.id}.yaml").read_text(encoding="utf-8") == template.source
@@ -209,5 +214,63 @@ def test_packs_are_complete(template: Template) -> None:
                 assert len(set(template.prompts(slot.id, language).values())) == len(slot.options)
 
 
+@all_packs
+@both_languages
+def test_a_local_word_states_what_its_term_states(template: Template, language: str) -> None:
+    assert len(template.glossary[language]) >= 5
+    for entry in template.glossary[language]:
+        assert template.parse(entry.term, language), entry.term
+        for word in entry.words:
+            assert template.parse(word, language) == template.parse(entry.term, language), word
+            assert template.vague_words(word, language) == []
+
+
+@pytest.mark.parametrize("name", ["equipment", "infrastructure", "retail", "site-safety"])
+def test_packs_of_a_field_are_filled_in(name: str) -> None:
+    """Each answer has a prompt of its own, and other words that are found; sizes have a unit and a range."""
+    template = load_template(name)
+    assert any(slot.show_when for slot in template.slots) or name == "site-safety"
+    for slot in template.slots:
+        assert slot.type != "number" or (
+            slot.min is not None and slot.max is not None and slot.step is not None
+        )
+        for option in slot.options:
+            assert set(option.prompt) == {"ja", "en"} and option.synonyms, option.id
+    for slot_id in (
+        ("width", "length") if name == "infrastructure" else ("size",) if name == "equipment" else ()
+    ):
+        slot = template.slot(slot_id)
+        assert slot is not None and slot.unit is not None and slot.show_when is not None
+
+
+@pytest.mark.parametrize(("name", "caption", "language", "found"), [
+    ("infrastructure", "P2橋脚の基部にクラック、幅0.3mm、局所的", "ja",
+     {"member": "pier", "damage": "crack", "location": "base", "extent": "local", "width": 0.3}),
+    ("infrastructure", "RC床版下面の広範囲に剥離・鉄筋露出", "ja",
+     {"material": "concrete", "member": "deck", "damage": "exposed_rebar", "location": "underside",
+      "extent": "widespread"}),
+    ("infrastructure", "Efflo on the soffit of the RC deck, isolated", "en",
+     {"material": "concrete", "member": "deck", "damage": "efflorescence", "location": "underside", "extent": "local"}),
+    ("equipment", "BRGから油にじみ、P/P、軽微", "ja",
+     {"machine": "pump", "component": "bearing", "condition": "oil_leak", "severity": "slight"}),
+    ("equipment", "MCC terminal burnt, severe", "en",
+     {"machine": "control_panel", "component": "cable", "condition": "burn", "severity": "severe"}),
+    ("retail", "売り場の未開封カートン3個、角が潰れ、著しい", "ja",
+     {"product": "box", "count": 3, "packaging": "unopened", "damage": "crush", "position": "corner",
+      "degree": "severe", "place": "shelf"}),
+    ("site-safety", "屋上で作業員2名、ユンボ使用の掘削、安全帯未使用、ヘルメット着用", "ja",
+     {"work": "excavation", "people": 2, "place": "roof", "equipment": "excavator", "hazard": "no_harness",
+      "ppe": ["helmet"]}),
+    ("site-safety", "MEWP with three men, working at height, not tied off", "en",
+     {"work": "height", "people": 3, "equipment": "aerial", "hazard": "no_harness"}),
+])  # fmt: skip
+def test_captions_as_inspectors_write_them(
+    name: str, caption: str, language: str, found: dict[str, Any]
+) -> None:
+    assert load_template(name).parse(caption, language) == found
+
+
 def test_packs_are_listed() -> None:
-    assert [template.id for template in packs()] == ["lab-inspection", "parts"]
+    assert [template.id for template in packs()] == [
+        "equipment", "infrastructure", "lab-inspection", "parts", "retail", "site-safety"
+    ]  # fmt: skip

@@ -54,6 +54,10 @@ slots:
   - { id: note, type: text, label: { ja: 備考, en: Note }, required: true }
 vague: { en: [{ word: thing, instead: the beam }, { word: body of water, instead: the beam }] }
 ignore: { ja: [苔色], en: [rust red] }
+glossary:
+  ja: [{ term: 桁, words: [ガーダー, GDR] }, { term: ひび, words: [クラック, CR] }, { term: 打継目, words: [目地] }]
+  en: [{ term: cracked girder, words: [cg] }, { term: bearing, words: [brg] },
+    { term: joist, words: [jst, floor beam] }]
 caption:
   ja: "[{number}の]{beam}[は{state}][、幅{width}][、長さ{length}][、{signs}][、{note}]"
   en: "[{number} ]{beam}[, {state}][, {width} wide][, {length} long][, {signs}][, {note}]"
@@ -84,6 +88,9 @@ caption:
     ("girder, 0.5 mm", {"beam": "girder", "width": 0.5}),  # unless that is open
     ("girder, aged 40", {"beam": "girder", "age": 40}),
     ("girder HEB240", {"beam": "girder"}),  # no number of its own
+    ("two CGs", {"beam": "girder", "number": 2, "state": "cracked"}),  # a local word states all that its term states
+    ("3 floor beams", {"beam": "joist", "number": 3}),
+    ("brg, girder", {"beam": "girder"}),  # a standard term that is no answer of this form
     ("", {}),
 ])  # fmt: skip
 def test_english(caption: str, found: dict[str, Any]) -> None:
@@ -101,6 +108,9 @@ def test_english(caption: str, found: dict[str, Any]) -> None:
     ("桁に 幅 0.3 mm のひび", {"beam": "girder", "state": "cracked", "width": 0.3}),
     ("桁にひび3ミリ、長さ5m", {"beam": "girder", "state": "cracked", "width": 3, "length": 5}),
     ("ﾋﾋﾞのある桁", {"beam": "girder"}),  # half-width katakana is no hiragana
+    ("ガーダーにクラックあり", {"beam": "girder", "state": "cracked"}),
+    ("ＣＲ、ｶﾞｰﾀﾞｰ", {"beam": "girder", "state": "cracked"}),
+    ("SCREWのある根太", {"beam": "joist"}),  # Latin letters end where they end
 ])  # fmt: skip
 def test_japanese(caption: str, found: dict[str, Any]) -> None:
     assert {name: value for name, value in BEAM.parse(caption, "ja").items() if name != "age"} == found
@@ -141,6 +151,19 @@ def test_captions_of_what_is_not_a_choice() -> None:
     assert BEAM.caption(slots, "ja") == "0本の根太、長さ3m、錆、苔、湿り、門型"
     assert BEAM.caption({"beam": "joist", "number": 11, "note": "B-7"}, "en") == "11 joists, B-7"
     assert BEAM.caption({"beam": "girder", "number": 10}, "en") == "Ten girders"
+
+
+@pytest.mark.parametrize(("note", "language", "said"), [
+    ("クラックは目地の近く", "ja", "ひびは打継目の近く"),
+    ("ひびの幅はCR計で", "ja", "ひびの幅はひび計で"),
+    ("SCREWあり", "ja", "SCREWあり"),
+    ("near the brg, see JST 4", "en", "near the bearing, see joist 4"),
+    ("a brgx", "en", "a brgx"),
+])  # fmt: skip
+def test_a_free_text_is_said_with_the_standard_terms(note: str, language: str, said: str) -> None:
+    slots = {"beam": "girder", "note": note}
+    assert said in BEAM.caption(slots, language)
+    assert BEAM.validate_slots(slots, partial=True)["note"] == note  # what was typed stays as it was typed
 
 
 def test_prompts_ask_for_one_option_alone() -> None:

@@ -145,25 +145,42 @@ def test_cleaning_twice_is_cleaning_once(values: dict[str, Any]) -> None:
     assert BEAM.caption(values, "ja") == BEAM.caption(cleaned, "ja")
 
 
-def test_every_message_has_a_japanese_entry_with_the_same_places() -> None:
-    def places(text: str) -> set[str]:
-        return {name for _before, name, _spec, _conversion in string.Formatter().parse(text) if name}
+# file of data/ -> what is called there with an English text
+CALLS = {
+    "slot_values": ("_Refused", "SlotProblem"), "template_checks": ("told",), "template_file": ("told",),
+    "caption_pattern": ("told",),
+}  # fmt: skip
 
-    tree = ast.parse((CHECKOUT / "data/slot_values.py").read_text(encoding="utf-8"))
+
+def texts_of(name: str) -> set[str]:
+    """The first texts of those calls; of SlotProblem the second one."""
+    tree = ast.parse((CHECKOUT / f"data/{name}.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    texts = {
+    return {
         constant.value
         for call in calls
-        if getattr(call.func, "id", "") in ("_Refused", "SlotProblem")
+        if getattr(call.func, "id", "") in CALLS[name]
         for argument in call.args
         for constant in ast.walk(argument)
         if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     }
+
+
+def test_every_message_has_a_japanese_entry_with_the_same_places() -> None:
+    def places(text: str) -> set[str]:
+        return {name for _before, name, _spec, _conversion in string.Formatter().parse(text) if name}
+
+    texts = {name: texts_of(name) for name in CALLS}
+    assert len(texts["slot_values"]) == 12 and len(texts["template_checks"]) > 20
     japanese = catalogue("ja")
-    assert len(texts) == 12
-    assert {text for text in texts if text not in japanese} == set()
-    assert [text for text in texts if places(text) != places(japanese[text])] == []
+    every = set().union(*texts.values()) - {""}
+    assert {text for text in every if text not in japanese} == set()
+    assert [text for text in every if places(text) != places(japanese[text])] == []
     translated = [
         path.name for path in (CHECKOUT / "data").glob("*.py") if "translator(" in path.read_text("utf-8")
     ]
-    assert sorted(translated) == ["messages.py", "slot_values.py"]  # another one must be added to this test
+    assert sorted(translated) == [
+        "messages.py",
+        "slot_values.py",
+        "template_told.py",
+    ]  # another one must be added to this test
