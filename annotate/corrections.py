@@ -7,13 +7,15 @@ A fix makes a new pair in each language of the site; the old pair stays as it is
 
     active      counts
     conflict    somebody else's answer on the same pair was saved first; kept and shown, but it does not count
-    superseded  replaced by a later answer of the same person, or by an edit in Label Studio
+                until a lead decides for it (annotate/adjudication.py)
+    superseded  replaced by a later answer of the same person, by an edit in Label Studio, or by a lead's decision
     withdrawn   undone by its author
     deleted     its annotation was deleted in Label Studio
 
 The pair waits again once no correction of it is active. Its labels row, which scoring learns from, stands exactly as
 long as the correction is active. What must reach Label Studio goes into the outbox in the same transaction; the sync
-sends it (annotate/sync.py).
+sends it (annotate/sync.py). Whether a second person answers too is drawn there as well (annotate/review_draw.py); what
+that person answers comes through here like any answer and is kept as a review (annotate/reviews.py).
 """
 
 from __future__ import annotations
@@ -22,13 +24,15 @@ import hashlib
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from annotate import agreement, form_drafts, review_draw, reviews
 from data.errors import GenbaError
 from data.records import VERDICTS, Correction, caption_id
 from data.records import pair_id as id_of_pair
+from data.settings import ReviewSection
 from data.site import Site
 from data.store import Database, now
 from data.templates import Template, keep_version
@@ -66,12 +70,14 @@ class Entry:
     draft: Any = None
     created_at: datetime = field(default_factory=now)
     annotation: Annotation | None = None  # it was made in Label Studio: nothing has to be sent
-    supersedes: str | None = None  # the version of the same annotation that this one replaces
+    supersedes: str | None = (
+        None  # the correction that this one replaces: an earlier version, or decided against
+    )
 
 
 @dataclass(frozen=True)
 class Saved(Correction):
-    """A correction as it stands in the store, with its state."""
+    """A correction as it stands in the store, with its state; a second opinion has the state "review"."""
 
     state: str
 
@@ -101,8 +107,12 @@ def submit(
         active_seconds=active_seconds, source=source, simulated=simulated, reason=reason, draft=draft, token=token,
     )  # fmt: skip
     keep_version(template, site.folder("templates"))
+    form_drafts.forget(site, pair_id, entry.annotator)
     with site.connect() as db:
-        return record(db, entry)
+        saved = record(db, entry, site.settings.review)
+    if saved.state == "review":
+        agreement.remember_low(site)
+    return saved
 
 
 def prepare(
@@ -145,17 +155,59 @@ def _correction_id(pair_id: str, annotator: str, token: str | None) -> str:
     return hashlib.sha256("\x00".join((pair_id, annotator, token)).encode()).hexdigest()[:32]
 
 
-def record(db: Database, entry: Entry) -> Saved:
-    """Write a checked answer inside the caller's transaction. One that stands there already is returned as it is."""
-    known = db.one("SELECT * FROM corrections WHERE correction_id = ?", [entry.correction_id])
-    if known:
-        return _saved(known)
+def record(db: Database, entry: Entry, drawing: ReviewSection | None = None) -> Saved:
+    """Write a checked answer inside the caller's transaction. One that stands there already is returned as it is.
+
+    drawing: the shares by which a second person gets the pair too; None: nobody does. An answer of somebody who has
+    the pair in hand as a second person is kept as that review, and is no correction.
+    """
+    if known := _known(db, entry):
+        return known
     old = db.one("SELECT * FROM pairs WHERE pair_id = ?", [entry.pair_id])
     if old is None:
         raise GenbaError(f"No pair {entry.pair_id!r} in this site.", next="genba queue SITE")
     if entry.verdict == "ok" and old["state"] == "missing":
         raise GenbaError("A photo without a caption has none to confirm: choose another verdict.")
+    if review := reviews.claimed(db, entry.pair_id, entry.annotator) if entry.annotation is None else None:
+        reviews.answer(db, review, entry)
+        _tidy(db, entry)
+        return _reviewed(entry)
     superseded, state = _make_way(db, entry)
+    row = _row(db, entry, old, superseded, state)
+    db.insert("corrections", [row])
+    if state == "active":
+        _label(db, row)
+    if not reviews.follow(db, superseded, row) and drawing is not None:
+        review_draw.draw(db, drawing, row, old["extra"])
+    if entry.annotation is None:
+        queue_send(db, entry.correction_id, "create")
+    _tidy(db, entry)
+    db.event(
+        entry.annotator,
+        "correction.saved",
+        {"correction": entry.correction_id, "pair": entry.pair_id, "verdict": entry.verdict, "state": state},
+    )
+    return _saved(row)
+
+
+def _known(db: Database, entry: Entry) -> Saved | None:
+    """What was saved under this id already, as a correction or as a review."""
+    row = db.one("SELECT * FROM corrections WHERE correction_id = ?", [entry.correction_id])
+    if row:
+        return _saved(row)
+    review = reviews.answered(db, entry.correction_id)
+    return replace(_reviewed(entry), created_at=review["answered_at"]) if review else None
+
+
+def _reviewed(entry: Entry) -> Saved:
+    given = {"old_pair_id": entry.pair_id, "new_pair_ids": [], "state": "review"}
+    return _saved({**vars(entry), **given})
+
+
+def _row(
+    db: Database, entry: Entry, old: dict[str, Any], superseded: str | None, state: str
+) -> dict[str, Any]:
+    """The row of table corrections; makes the new pairs."""
     row = {
         "correction_id": entry.correction_id, "old_pair_id": entry.pair_id,
         "new_pair_ids": [entry.pair_id] if entry.verdict == "ok" else _new_pairs(db, entry, old),
@@ -168,18 +220,7 @@ def record(db: Database, entry: Entry) -> Saved:
     if (there := entry.annotation) is not None:
         row |= {"ls_task_id": there.task_id, "ls_annotation_id": there.annotation_id}
         row |= {"ls_updated_at": there.updated_at, "lead_time": there.lead_time}
-    db.insert("corrections", [row])
-    if state == "active":
-        _label(db, row)
-    if entry.annotation is None:
-        queue_send(db, entry.correction_id, "create")
-    _tidy(db, entry)
-    db.event(
-        entry.annotator,
-        "correction.saved",
-        {"correction": entry.correction_id, "pair": entry.pair_id, "verdict": entry.verdict, "state": state},
-    )
-    return _saved(row)
+    return row
 
 
 def _make_way(db: Database, entry: Entry) -> tuple[str | None, str]:
@@ -195,7 +236,7 @@ def _make_way(db: Database, entry: Entry) -> tuple[str | None, str]:
         if row["annotator"] == entry.annotator or row["correction_id"] == entry.supersedes
     ]
     for row in replaced:
-        is_same_annotation = row["correction_id"] == entry.supersedes
+        is_same_annotation = row["correction_id"] == entry.supersedes and entry.annotation is not None
         retire(db, row["correction_id"], "superseded", in_label_studio=not is_same_annotation)
     others = any(row["state"] == "active" for row in standing if row not in replaced)
     last = replaced[-1]["correction_id"] if replaced else None
@@ -206,8 +247,38 @@ def retire(db: Database, correction_id: str, state: str, in_label_studio: bool) 
     """A correction no longer counts. in_label_studio: its annotation has to be deleted there too."""
     db.execute("UPDATE corrections SET state = ? WHERE correction_id = ?", [state, correction_id])
     db.execute("DELETE FROM labels WHERE correction_id = ?", [correction_id])
+    if state in ("withdrawn", "deleted"):
+        reviews.void(db, correction_id)
     if in_label_studio:
         queue_send(db, correction_id, "delete")
+
+
+def reinstate(db: Database, correction_id: str, state: str) -> None:
+    """A correction counts (again): "active", with its label, or "conflict". Label Studio gets it where it has it not.
+
+    A deletion that was not sent yet is called off; an annotation that is gone there is made again.
+    """
+    before = db.one("SELECT * FROM corrections WHERE correction_id = ?", [correction_id])
+    if before is None:
+        raise GenbaError(f"No correction {correction_id!r}.")
+    db.execute("UPDATE corrections SET state = ? WHERE correction_id = ?", [state, correction_id])
+    if state == "active":
+        _label(db, before)
+    if before["state"] in STANDING:
+        return
+    pending = db.value(
+        "SELECT 1 FROM outbox WHERE correction_id = ? AND action = 'delete' AND done_at IS NULL",
+        [correction_id],
+    )
+    db.execute("DELETE FROM outbox WHERE correction_id = ? AND action = 'delete'", [correction_id])
+    if not pending:
+        db.execute(
+            "UPDATE corrections SET ls_task_id = NULL, ls_annotation_id = NULL, ls_updated_at = NULL "
+            "WHERE correction_id = ?",
+            [correction_id],
+        )
+    if not pending or before["ls_annotation_id"] is None:
+        queue_send(db, correction_id, "create")
 
 
 def queue_send(db: Database, correction_id: str, action: str) -> None:
@@ -233,7 +304,10 @@ def _label(db: Database, row: dict[str, Any]) -> None:
     """What scoring learns: whether the caption needed a correction. A verdict that does not say so gives no label."""
     if row["verdict"] not in ("fix", "ok"):
         return
-    probability = db.value("SELECT inclusion_probability FROM audits WHERE pair_id = ?", [row["old_pair_id"]])
+    probability = db.value(
+        "SELECT inclusion_probability FROM audits WHERE pair_id = ? AND kind <> 'selection'",
+        [row["old_pair_id"]],
+    )
     label = {
         "pair_id": row["old_pair_id"], "correction_id": row["correction_id"],
         "needs_correction": row["verdict"] == "fix", "source": "queue" if probability is None else "audit",
@@ -252,42 +326,64 @@ def _tidy(db: Database, entry: Entry) -> None:
         )
 
 
-def undo(site: Site, correction_id: str, annotator: str) -> None:
-    """Withdraw one's own correction: the pair waits again, its annotation in Label Studio goes. Twice is once."""
+def undo(site: Site, correction_id: str, annotator: str) -> dict[str, Any]:
+    """Withdraw one's own answer: the pair waits again, its annotation in Label Studio goes. Twice is once.
+
+    A second opinion is in hand again, as if it had not been given. Returns the answers that it held, by slot.
+    """
+    annotator = " ".join(annotator.split())
     with site.connect() as db:
-        row = db.one("SELECT annotator, state FROM corrections WHERE correction_id = ?", [correction_id])
+        if review := reviews.answered(db, correction_id):
+            reviews.take_back(db, review, annotator)
+            return dict(review["slots"])
+        row = db.one(
+            "SELECT annotator, state, slots FROM corrections WHERE correction_id = ?", [correction_id]
+        )
         if row is None:
             raise GenbaError(f"No correction {correction_id!r}.")
-        if row["annotator"] != " ".join(annotator.split()):
+        if row["annotator"] != annotator:
             raise GenbaError(f"This correction is {row['annotator']}'s; only {row['annotator']} can undo it.")
-        if row["state"] not in STANDING:
-            return
-        retire(db, correction_id, "withdrawn", in_label_studio=True)
-        db.event(annotator, "correction.undone", {"correction": correction_id})
+        if row["state"] in STANDING:
+            retire(db, correction_id, "withdrawn", in_label_studio=True)
+            db.event(annotator, "correction.undone", {"correction": correction_id})
+    return dict(row["slots"])
 
 
-def recent(site: Site, annotator: str, limit: int = 10) -> list[dict[str, Any]]:
-    """A person's standing corrections, newest first.
+def recent(
+    site: Site, annotator: str, limit: int = 10, within: Database | None = None
+) -> list[dict[str, Any]]:
+    """A person's standing answers, newest first; second opinions among them, as nobody is told which they are.
 
     Each: correction_id, old_pair_id, caption (the old one), verdict, state (active or conflict), created_at, captions
-    (the new ones, in the order of the site's languages; [] for verdicts other than fix).
+    (the new ones, in the order of the site's languages; [] for verdicts other than fix), active_seconds by our own
+    clock, lead_time in seconds by Label Studio's (None: not known). within: an open transaction.
     """
-    with site.connect() as db:
+    languages = site.settings.site.languages
+    with site.connect(within) as db:
         rows = db.rows(
-            "SELECT c.correction_id, c.old_pair_id, p.caption, c.verdict, c.state, c.created_at, c.new_pair_ids "
-            "FROM corrections c JOIN pairs p ON p.pair_id = c.old_pair_id "
-            "WHERE c.annotator = ? AND c.state IN ('active', 'conflict') "
-            "ORDER BY c.created_at DESC, c.correction_id LIMIT ?",
-            [" ".join(annotator.split()), limit],
+            "SELECT c.correction_id, c.old_pair_id, p.caption, c.verdict, c.state, c.created_at, c.new_pair_ids, "
+            "NULL::JSON AS said, c.active_seconds, c.lead_time FROM corrections c "
+            "JOIN pairs p ON p.pair_id = c.old_pair_id "
+            "WHERE c.annotator = $me AND c.state IN ('active', 'conflict') "
+            "UNION ALL SELECT r.answer_id, r.pair_id, p.caption, r.verdict, 'active', r.answered_at, '[]'::JSON, "
+            "r.captions, r.active_seconds, NULL FROM reviews r JOIN pairs p ON p.pair_id = r.pair_id "
+            "WHERE r.reviewer = $me AND r.state IN ('agreed', 'differs') "
+            "ORDER BY created_at DESC, correction_id LIMIT $limit",
+            {"me": " ".join(annotator.split()), "limit": limit},
         )
         wanted = sorted({one for row in rows for one in row["new_pair_ids"]})
         found = db.rows("SELECT pair_id, caption FROM pairs WHERE list_contains(?, pair_id)", [wanted])
     captions = {row["pair_id"]: row["caption"] for row in found}
-    return [
-        row | {"captions": [captions[one] for one in new_pair_ids] if row["verdict"] == "fix" else []}
-        for row in rows
-        for new_pair_ids in [row.pop("new_pair_ids")]
-    ]
+
+    def said(row: dict[str, Any]) -> list[str]:
+        new_pair_ids, by_language = row.pop("new_pair_ids"), row.pop("said")
+        if row["verdict"] != "fix":
+            return []
+        if by_language is not None:
+            return [by_language[one] for one in languages if one in by_language]
+        return [captions[one] for one in new_pair_ids]
+
+    return [row | {"captions": said(row)} for row in rows]
 
 
 def _saved(row: dict[str, Any]) -> Saved:

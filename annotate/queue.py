@@ -7,6 +7,7 @@
 The priority is written by scoring. A random twentieth of what a person gets is drawn from the whole pile instead, and
 judged blind: it counts as audit, so that the estimate and the risk that learns see more than the top of the queue. A
 pair under audit (annotate/audit.py) never stands in the ranked queue, and no row of it carries a score or a reason.
+Second opinions (annotate/reviews.py) come between the others and look like pairs under audit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from annotate import audit
+from annotate import audit, reviews
 from annotate.slices import condition, count_values
 from data.errors import GenbaError
 from data.site import Site
@@ -28,6 +29,9 @@ from data.store import Database, now
 LEASE = timedelta(minutes=10)
 MIXED_SHARE = 1 / 20  # of the claims
 MIXED_FROM = 20  # waiting pairs; a twentieth of fewer is none
+ENDINGS = (".csv", ".jsonl", ".parquet")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+REVIEW_EVERY = 4  # claims; while second opinions wait, one of so many is one, so that the queue goes on
 
 # What nobody has judged yet. A correction's own new pairs are a person's work already, and a photo that somebody
 # called unusable or private leaves the queue with all its captions.
@@ -51,6 +55,8 @@ NO_AUDIT = (
     "AND a.pair_id IS NULL"  # a pair under audit is judged blind, so it never stands in the ranked queue
 )
 FREE = "AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.pair_id = p.pair_id AND l.annotator <> $annotator)"
+UNSEEN = """AND NOT list_contains($skip, p.pair_id)
+    AND NOT EXISTS (SELECT 1 FROM form_drafts d WHERE d.pair_id = p.pair_id AND d.annotator = $annotator)"""
 MINE = "AND (a.assigned_to IS NULL OR a.assigned_to = $annotator)"
 
 
@@ -61,14 +67,15 @@ def top(
     language: str | None = None,
     words: str = "",
     extra: Mapping[str, Any] | None = None,
+    pairs: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """The n pairs that most need a person, worst first.
 
     language: only captions in it. words: only captions that contain the text. extra: only captions whose extra columns
-    have these values. Each row: pair_id, image_id, image (path relative to the photo root), caption, language, state,
-    extra, split, risk in [0, 1], reasons (codes), and each signal under its own name.
+    have these values. pairs: only these; none named: all. Each row: pair_id, image_id, image (path relative to the
+    photo root), caption, language, state, extra, split, risk in [0, 1], reasons (codes), and each signal by its name.
     """
-    narrowed, parameters = _filter(language, words, extra)
+    narrowed, parameters = _filter(language, words, extra, pairs)
     encoder = site.queue_encoder()
     with site.connect() as db:
         rows = db.rows(
@@ -79,12 +86,17 @@ def top(
 
 
 def count(
-    site: Site, language: str | None = None, words: str = "", extra: Mapping[str, Any] | None = None
+    site: Site,
+    language: str | None = None,
+    words: str = "",
+    extra: Mapping[str, Any] | None = None,
+    pairs: Collection[str] = (),
+    within: Database | None = None,
 ) -> int:
-    """How many pairs wait in the ranked queue, or in that slice of it."""
-    narrowed, parameters = _filter(language, words, extra)
-    encoder = site.queue_encoder()
-    with site.connect() as db:
+    """How many pairs wait in the ranked queue, or in that slice of it. within: an open transaction."""
+    narrowed, parameters = _filter(language, words, extra, pairs)
+    with site.connect(within) as db:
+        encoder = site.queue_encoder(db)
         found = db.value(
             f"SELECT count(*) {WAITING} {NO_AUDIT} {narrowed}", {"encoder": encoder, **parameters}
         )
@@ -98,13 +110,15 @@ def slices(site: Site) -> dict[str, dict[str, int]]:
         return count_values(db, f"{WAITING} {NO_AUDIT}", {"encoder": encoder})
 
 
-def pair(site: Site, pair_id: str) -> dict[str, Any] | None:
-    """One pair as a queue row, whether it still waits or not. None: unknown.
+def pair(
+    site: Site, pair_id: str, is_blind: bool = False, within: Database | None = None
+) -> dict[str, Any] | None:
+    """One pair as a queue row, whether it still waits or not. None: unknown. within: an open transaction.
 
-    `audit` says that it is judged blind: such a row has no risk, no reason and no signal.
+    `audit` says that it is judged blind, as for an audit or where is_blind: such a row has no risk, reason or signal.
     """
-    encoder = site.queue_encoder()
-    with site.connect() as db:
+    with site.connect(within) as db:
+        encoder = site.queue_encoder(db)
         row = db.one(
             f"SELECT {COLUMNS}, a.pair_id IS NOT NULL AS audit FROM pairs p JOIN images i ON i.image_id = p.image_id "
             "LEFT JOIN scores s ON s.pair_id = p.pair_id AND s.encoder = $encoder "
@@ -113,6 +127,7 @@ def pair(site: Site, pair_id: str) -> dict[str, Any] | None:
         )
     if row is None:
         return None
+    row["audit"] = row["audit"] or is_blind
     if row["audit"]:
         return {key: value for key, value in row.items() if key not in {"risk", "reasons", "signals"}}
     return _flat(row)
@@ -127,20 +142,23 @@ def claim(
     language: str | None = None,
     words: str = "",
     extra: Mapping[str, Any] | None = None,
+    pairs: Collection[str] = (),
     rng: random.Random | None = None,
+    within: Database | None = None,
 ) -> dict[str, Any] | None:
     """Lease the next pair to `annotator` and return its row, or None when nothing waits.
 
     The annotator's own lease comes back first, so that a reload shows the same pair. Nobody gets a pair that another
     person holds. One claim in twenty is a pair drawn at random from all that waits, and while audit pairs wait that
     this person may judge, every `audit_every`-th claim is one of them: their rows say `audit` and carry no risk, reason
-    or signal. `language`, `words` and `extra` narrow the ranked queue as in `top`; the audit ignores them, because a
-    sample that leaves out what nobody chose says nothing of the whole. `pair_id` asks for that pair: None comes back
-    when another person holds it or it is another person's to audit. rng: of the random twentieth.
+    or signal. Second opinions on what others answered come in the same way. `language`, `words`, `extra` and `pairs`
+    narrow the ranked queue as in `top`; audit and second opinions ignore them, because a sample that leaves out what
+    nobody chose says nothing of the whole. `pair_id` asks for that pair: None comes back when another person holds it
+    or it is another person's to audit. rng: of the random twentieth. within: an open transaction.
     """
-    encoder = site.queue_encoder()
-    narrowed = _filter(language, words, extra)
-    with site.connect() as db:
+    narrowed = _filter(language, words, extra, pairs)
+    with site.connect(within) as db:
+        encoder = site.queue_encoder(db)
         db.execute("DELETE FROM leases WHERE expires_at < ?", [now()])
         hand = _Claim(db, annotator, set(skip), encoder, narrowed)
         if pair_id is None:
@@ -151,7 +169,8 @@ def claim(
             return None
         db.execute("DELETE FROM leases WHERE annotator = ?", [annotator])
         db.insert("leases", [{"pair_id": chosen, "annotator": annotator, "expires_at": now() + LEASE}])
-    return pair(site, chosen)
+        is_review = reviews.claimed(db, chosen, annotator) is not None
+        return pair(site, chosen, is_blind=is_review, within=db)
 
 
 @dataclass(frozen=True)
@@ -166,21 +185,32 @@ class _Claim:
 
     def choose(self, audit_every: int, rng: random.Random) -> str | None:
         own = self.db.value("SELECT pair_id FROM leases WHERE annotator = ?", [self.annotator])
-        if own and own not in self.skip and self._still_waits(own):
+        if own and own not in self.skip and (self._still_waits(own) or self._is_in_review(own)):
             return str(own)
-        if rng.random() < MIXED_SHARE and (mixed := self._mix_in(rng)) and mixed not in self.skip:
+        if rng.random() < MIXED_SHARE and (mixed := self._mix_in(rng)):
             return mixed
         done = self.db.value("SELECT count(*) FROM corrections WHERE annotator = ?", [self.annotator])
+        turn = done + reviews.answers_given(self.db, self.annotator) + len(self.skip)
         ways = [self._ranked, self._audited]
-        if (done + len(self.skip)) % audit_every == audit_every - 1:
+        if turn % audit_every == audit_every - 1:
             ways.reverse()
-        return ways[0]() or ways[1]()
+        ways.insert(0 if turn % REVIEW_EVERY == REVIEW_EVERY - 1 else 2, self._reviewed)
+        return ways[0]() or ways[1]() or ways[2]()
 
     def may_have(self, pair_id: str) -> bool:
         """Whether nobody else holds the pair or is to audit it."""
         holder = self.db.value("SELECT annotator FROM leases WHERE pair_id = ?", [pair_id])
         meant_for = self.db.value("SELECT assigned_to FROM audits WHERE pair_id = ?", [pair_id])
-        return holder in (None, self.annotator) and meant_for in (None, self.annotator)
+        is_free = meant_for in (None, self.annotator) or self._is_in_review(pair_id)
+        return holder in (None, self.annotator) and is_free
+
+    def _is_in_review(self, pair_id: str) -> bool:
+        """Whether this person is giving a second opinion on the pair."""
+        return reviews.claimed(self.db, pair_id, self.annotator) is not None
+
+    def _reviewed(self) -> str | None:
+        """The next pair for a second opinion, claimed."""
+        return reviews.take(self.db, self.annotator, self.skip)
 
     def _still_waits(self, pair_id: str) -> bool:
         """In the slice, or under audit."""
@@ -192,9 +222,12 @@ class _Claim:
         return found is not None
 
     def _mix_in(self, rng: random.Random) -> str | None:
-        """A pair drawn from all that have a caption and wait, put under audit; None while few wait."""
-        pile = f"{WAITING} {NO_AUDIT} {FREE} AND p.state = 'captioned'"
-        parameters = {"encoder": self.encoder, "annotator": self.annotator}
+        """A pair drawn from all that have a caption and wait, put under audit; None while few wait.
+
+        Not one that this person has had in hand: they have seen its score.
+        """
+        pile = f"{WAITING} {NO_AUDIT} {FREE} {UNSEEN} AND p.state = 'captioned'"
+        parameters = {"encoder": self.encoder, "annotator": self.annotator, "skip": list(self.skip)}
         size = int(self.db.value(f"SELECT count(*) {pile}", parameters))
         if size < MIXED_FROM:
             return None
@@ -227,14 +260,19 @@ def renew(site: Site, annotator: str) -> None:
         db.execute("UPDATE leases SET expires_at = ? WHERE annotator = ?", [now() + LEASE, annotator])
 
 
-def release(site: Site, annotator: str) -> None:
-    """Give the annotator's pair back."""
-    with site.connect() as db:
+def release(site: Site, annotator: str, within: Database | None = None) -> None:
+    """Give the annotator's pair back. within: an open transaction."""
+    with site.connect(within) as db:
         db.execute("DELETE FROM leases WHERE annotator = ?", [annotator])
 
 
-def _filter(language: str | None, words: str, extra: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
+def _filter(
+    language: str | None, words: str, extra: Mapping[str, Any] | None, pairs: Collection[str]
+) -> tuple[str, dict[str, Any]]:
     narrowed, parameters = condition(extra)
+    if pairs:
+        narrowed += " AND p.pair_id IN (SELECT unnest($pairs))"
+        parameters["pairs"] = list(pairs)
     if language:
         narrowed += " AND p.language = $language"
         parameters["language"] = language
@@ -265,19 +303,49 @@ def in_words(rows: list[dict[str, Any]], language: str) -> list[dict[str, Any]]:
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write rows as .csv (UTF-8 with mark, so that spreadsheet programs read Japanese), .jsonl or .parquet."""
+    """Write rows as .csv (UTF-8 with mark, so that spreadsheet programs read Japanese), .jsonl or .parquet.
+
+    Lists are JSON in a cell of .csv and .parquet. Raises GenbaError where the file cannot be written.
+    """
     import pandas
 
+    from scoring.signals import SIGNALS
+
+    require_writable(path)
     frame = pandas.DataFrame(rows)
-    for column in set(LISTS) & set(frame.columns):
-        frame[column] = [json.dumps(row[column], ensure_ascii=False) for row in rows]
-    writers = {
-        ".csv": lambda: frame.to_csv(path, index=False, encoding="utf-8-sig"),
-        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, force_ascii=False),
-        ".parquet": lambda: frame.to_parquet(path, index=False),
-    }
-    if path.suffix not in writers:
+    kind = path.suffix.lower()
+    if kind != ".jsonl":
+        for column in set(LISTS) & set(frame.columns):
+            frame[column] = [json.dumps(row[column], ensure_ascii=False) for row in rows]
+    if kind == ".csv":
+        for column in frame.select_dtypes(exclude="number").columns:
+            frame[column] = [_harmless(value) for value in frame[column]]
+    else:
+        for column in set(SIGNALS) & set(frame.columns):
+            frame[column] = frame[column].astype("float64")  # also where nothing is known of any row
+    try:
+        if kind == ".csv":
+            frame.to_csv(path, index=False, encoding="utf-8-sig")
+        elif kind == ".jsonl":
+            frame.to_json(path, orient="records", lines=True, force_ascii=False)
+        else:
+            frame.to_parquet(path, index=False)
+    except OSError as error:
         raise GenbaError(
-            f"The queue cannot be written as '{path.name}'.", choices=writers, next="-o queue.csv"
+            f"{path} cannot be written: {error.strerror or error}.", next="-o queue.csv"
+        ) from None
+
+
+def require_writable(path: Path) -> None:
+    """Raises GenbaError for an ending that is not known and a folder that is not there."""
+    if path.suffix.lower() not in ENDINGS:
+        raise GenbaError(
+            f"The queue cannot be written as '{path.name}'.", choices=ENDINGS, next="-o queue.csv"
         )
-    writers[path.suffix]()
+    if not path.parent.is_dir():
+        raise GenbaError(f"There is no folder {path.parent}.", next=f"mkdir -p {path.parent}")
+
+
+def _harmless(value: Any) -> Any:
+    """A spreadsheet program runs what begins like a formula (CWE-1236): then an apostrophe stands before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from annotate import audit, queue
+from annotate import audit, queue, reviews
 from data.settings import CostSection, set_value
 from data.site import Site
 
@@ -69,9 +69,10 @@ GROUP BY simulated, verdict
 
 
 def work(site: Site) -> Work:
-    """Judged captions and active hours so far."""
+    """Judged captions and active hours so far: of corrections, of second opinions and of deciding between them."""
     with site.connect() as db:
         rows = db.rows(WORK_SQL)
+        in_review = reviews.seconds(db)
 
     def count(column: str, *verdicts: str) -> Counted:
         sides = {
@@ -84,11 +85,12 @@ def work(site: Site) -> Work:
         }
         return Counted(sides[False], sides[True])
 
+    hours = count("hours")
     return Work(
         fixed=count("captions", "fix"),
         confirmed=count("captions", "ok"),
         other=count("captions", "not_sure", "unusable", "private"),
-        hours=count("hours"),
+        hours=Counted(hours.people + in_review[False] / 3600, hours.simulated + in_review[True] / 3600),
     )
 
 
@@ -196,13 +198,14 @@ VERDICTS_SQL = """
 SELECT count(*) AS judged, count(*) FILTER (WHERE c.verdict = 'fix') AS bad
 FROM audits a
 JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
-WHERE c.verdict IN ('ok', 'fix')
+WHERE c.verdict IN ('ok', 'fix') AND a.kind <> 'selection'
 """
 AUDIT_SQL = """
 SELECT count(DISTINCT a.pair_id) AS drawn,
        count(DISTINCT CASE WHEN c.simulated AND c.verdict IN ('ok', 'fix') THEN a.pair_id END) AS simulated_judged
 FROM audits a
 LEFT JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
+WHERE a.kind <> 'selection'
 """
 
 

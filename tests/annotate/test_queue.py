@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from annotate import audit, corrections, queue
+from annotate import audit, corrections, form_drafts, queue
 from annotate.strata import Stratum, parse
 from data.errors import GenbaError
 from data.records import caption_id
@@ -167,6 +167,19 @@ def test_a_mixed_in_pair_that_is_skipped_waits_for_somebody_else(site: Site) -> 
     assert queue.claim(site, "Smith", audit_every=1, rng=Sure(NEVER))["pair_id"] == mixed
 
 
+def test_what_a_person_has_had_in_hand_is_not_drawn_for_their_blind_eye(tmp_path: Path) -> None:
+    """21 wait; this person has skipped one and begun another: too few others wait; later one of 22 comes."""
+    made = piles.pile(tmp_path, 21)
+    form_drafts.save(made, piles.pair_name(3), "佐藤", {"part": "bolt"}, 1.0)
+    form_drafts.flush(made)
+    assert queue.claim(made, "佐藤", skip=[piles.pair_name(4)], rng=Sure(ALWAYS))["audit"] is False, "too few"
+    queue.release(made, "佐藤")
+    piles.add(made, range(21, 24))
+    mixed = queue.claim(made, "佐藤", skip=[piles.pair_name(4)], rng=Sure(ALWAYS))
+    assert mixed["audit"] and mixed["pair_id"] not in (piles.pair_name(3), piles.pair_name(4))
+    assert [row["inclusion_probability"] for row in audits(made)] == [pytest.approx(1 / 22)]
+
+
 def test_a_twentieth_of_what_a_person_gets_comes_from_everywhere(tmp_path: Path) -> None:
     """100 claims by two people: 5 expected; a slice that somebody works in does not hold for these."""
     made = piles.pile(tmp_path, 400, split=lambda n: "test" if n % 5 == 0 else "train",
@@ -219,3 +232,13 @@ def test_written_queues_can_be_read_again(site: Site, tmp_path: Path, name: str)
 def test_an_unknown_file_type_names_the_choices(site: Site, tmp_path: Path) -> None:
     with pytest.raises(GenbaError, match=r"queue\.doc.*\.csv, \.jsonl, \.parquet"):
         queue.write(queue.in_words(queue.top(site, 5), "en"), tmp_path / "queue.doc")
+    with pytest.raises(GenbaError, match=r"no folder .*nowhere"):
+        queue.write(queue.in_words(queue.top(site, 5), "en"), tmp_path / "nowhere" / "queue.csv")
+
+
+def test_a_caption_is_no_formula_for_a_spreadsheet(site: Site, tmp_path: Path) -> None:
+    rows = [{**row, "caption": "=1+1"} for row in queue.in_words(queue.top(site, 1), "en")]
+    queue.write(rows, tmp_path / "queue.CSV")
+    queue.write(rows, tmp_path / "queue.jsonl")
+    assert ",'=1+1," in (tmp_path / "queue.CSV").read_text(encoding="utf-8-sig")
+    assert '"caption":"=1+1"' in (tmp_path / "queue.jsonl").read_text(encoding="utf-8")
