@@ -251,6 +251,7 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
     """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
     from annotate import audit, crew, sync
     from data.ingest import ingest
+    from scoring import site_map
     from scoring.score import score
     from training.retrain import retrain
 
@@ -258,10 +259,11 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
     return {
         "ingest": lambda site, given, progress: as_dict(ingest(site, given["source"], progress=progress)),
         "score": lambda site, given, progress: as_dict(score(site, progress=progress)),
+        "map": lambda site, given, progress: as_dict(site_map.make(site, given.get("method"), progress)),
         "push": lambda site, given, progress: as_dict(
             sync.push(site, site.settings.label_studio.push_top, progress=progress)
         ),
-        "sync": lambda site, given, progress: as_dict(sync.sync(site)),
+        "sync": lambda site, given, progress: sync.job(site, given),
         "audit": lambda site, given, progress: {"drawn": audit.draw(site, given["n"])},
         "retrain": lambda site, given, progress: {
             "run": retrain(site, given.get("arms"), given.get("seeds"), progress=progress)

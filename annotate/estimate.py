@@ -60,6 +60,7 @@ AUDITED = """
     FROM audits a
     JOIN pairs p ON p.pair_id = a.pair_id AND p.origin IN ('legacy', 'draft') AND p.state = 'captioned'
     LEFT JOIN corrections c ON c.old_pair_id = a.pair_id AND c.state = 'active'
+    WHERE a.kind <> 'selection'  -- picked by hand, so it says nothing of the site: annotate/selection_audit.py
     ORDER BY a.drawn_at, a.pair_id
 """
 IN_A_ROW = 20  # mixed-in pairs that make one stratum: the pile changes little meanwhile

@@ -27,6 +27,20 @@ def score(site: str, device: str, engine: str) -> Outcome:
     return result, f"{counted(result)}\nNext: genba queue {site} --top 20"
 
 
+@verb(VERBS, name="map")
+@SITE
+@click.option(
+    "--method", type=click.Choice(["pca", "tsne"]), help="as the last time when not given; pca at first"
+)
+def map_(site: str, method: str | None) -> Outcome:
+    """Place all photos on the map of the page Explore, and build the index that searches them."""
+    from scoring.site_map import make
+
+    with progress_bar("map") as progress:
+        result = dataclasses.asdict(make(Site.open(site), method, progress))
+    return result, counted(result)
+
+
 @verb(VERBS)
 @SITE
 def risk(site: str) -> Outcome:

@@ -180,7 +180,7 @@ class VectorStore:
 
         try:
             known = (path.name, path.stat().st_mtime_ns)
-            if known not in self._whole and _checksum(path) != path.stem.rsplit("-", 1)[-1]:
+            if known not in self._whole and checksum(path) != path.stem.rsplit("-", 1)[-1]:
                 return Shard(path, "damaged: its bytes are not those that were written")
             shard = _laid_out(path, self.fingerprint, self.dim)
         except FileNotFoundError:
@@ -228,7 +228,7 @@ class VectorStore:
             (written.copied(slice(at, at + 1)) != vectors[at]).any() for at in (0, len(vectors) - 1)
         ):
             raise RuntimeError("this pyarrow lays Parquet out in another way: rows cannot be found")
-        path = self.folder / f"{kind}-{number:06d}-{_checksum(half_written)}.parquet"
+        path = self.folder / f"{kind}-{number:06d}-{checksum(half_written)}.parquet"
         os.replace(half_written, path)
         self._whole.add((path.name, path.stat().st_mtime_ns))
 
@@ -324,7 +324,7 @@ def _distinct(shards: Sequence[Shard], dim: int) -> Vectors:
     return Vectors(keys.filter(pyarrow.array(codes > seen)), Rows(parts, dim))
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
     """CRC-32 of a file, 8 hex digits: 4 GB a second, and what it finds is accidents, not forgery."""
     crc, block = 0, memoryview(bytearray(1 << 20))
     with path.open("rb", buffering=0) as file:

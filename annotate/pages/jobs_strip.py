@@ -20,6 +20,7 @@ def job_name(name: str, at: Opened) -> str:
     return {
         "ingest": _("Read in captions"),
         "score": _("Score the captions"),
+        "map": _("Lay out the map"),
         "push": _("Send to Label Studio"),
         "sync": _("Compare with Label Studio"),
         "audit": _("Draw a blind audit"),

@@ -27,18 +27,21 @@ class Narrowed:
     language: str | None = None
     words: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
+    pairs: tuple[str, ...] = ()  # picked on the map: annotate/pages/explore.py
+    name: str = ""  # of what was picked
 
     def __bool__(self) -> bool:
-        return bool(self.language or self.words or self.extra)
+        return bool(self.language or self.words or self.extra or self.pairs)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {"language": self.language, "words": self.words, "extra": self.extra}
+        return {"language": self.language, "words": self.words, "extra": self.extra, "pairs": self.pairs}
 
     @property
     def text(self) -> str:
         """In one line, e.g. "日本語 · line: A · “bolt”"."""
-        parts = [LANGUAGES[self.language]] if self.language else []
+        parts = [self.name] if self.name else []
+        parts += [LANGUAGES[self.language]] if self.language else []
         parts += [f"{key}: {value}" for key, value in self.extra.items()]
         return " · ".join([*parts, *([f"“{self.words}”"] if self.words else [])])
 
