@@ -8,9 +8,11 @@ The file is read twice: `serve` builds the server from it, and the server runs i
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,9 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from annotate.pages import person
+from annotate import explore_held, hook
+from annotate.pages import memory, person
+from annotate.people import known_account
 from data.errors import GenbaError
 from data.messages import LANGUAGES, translator
 from data.settings import is_loopback
@@ -43,6 +47,7 @@ THEME = {
     "sidebar.linkColor": "#bfe4f1", "sidebar.paddingTop": "0",
 }  # fmt: skip
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+LONGEST_REPORT = 1000  # bytes
 COOKIE_SECONDS = 400 * 24 * 3600  # the longest that browsers keep a cookie
 PHOTO_HEADERS = {
     "Cache-Control": "private, max-age=43200",
@@ -76,6 +81,9 @@ def app(site: Site) -> st.App:
         routes=[
             Route("/healthz", healthz),
             Route("/queue", first_page),
+            Route("/clock", clock, methods=["POST"]),
+            Route(hook.PATH, hook.route(site), methods=["POST"]),
+            Route("/map/{name}", functools.partial(explore_held.answer, site)),
             Route("/photos/{image_id}.jpg", functools.partial(photo, site)),
             Route("/photos/heat/{key}.jpg", functools.partial(heat_map, site)),
         ],
@@ -200,6 +208,30 @@ async def first_page(request: Request) -> Response:
     return RedirectResponse("/")
 
 
+async def clock(request: Request) -> Response:
+    """A browser's active seconds on the form it shows: 204, or 400 for what is no report.
+
+    One for a form that is done with (or of a process before this one) changes nothing.
+    """
+    import json
+
+    from starlette.responses import Response
+
+    from annotate.clock import clocks
+
+    is_report = False
+    try:
+        size = int(request.headers.get("content-length", LONGEST_REPORT))
+        if size < LONGEST_REPORT:
+            said = json.loads(await request.body())
+            seconds, is_away = float(said["seconds"]), said["away"] is True
+            is_report = math.isfinite(seconds)
+            clocks().report(str(said["token"]), seconds if is_report else 0.0, is_away, at=time.time())
+    except (ValueError, KeyError, TypeError):
+        pass
+    return Response(status_code=204 if is_report else 400)
+
+
 def photo(site: Site, request: Request) -> Response:
     """The served copy of a photo: 403 without a valid signature, 404 for a photo that is not there."""
     from data.served import served_copy
@@ -251,7 +283,7 @@ def main() -> None:
     )  # fmt: skip
     st.html(HERE / "annotate/pages/style.css")
     person.recall(site)
-    if site.settings.web.sign_in == "oidc" and not _signed_in():
+    if site.settings.web.sign_in == "oidc" and not _signed_in(site):
         return
     pages = _pages()
     st.session_state["pages"] = pages
@@ -260,20 +292,26 @@ def main() -> None:
     with st.sidebar:
         _sidebar(site, pages)
     current.run()
+    memory.settle()
 
 
 def _pages() -> dict[str, Any]:
-    from annotate.pages import correct, queue
+    from annotate.pages import adjudicate, correct, explore, feedback, queue, review, template_editor
     from dashboards.pages import finder, jobs, overview, runs
 
     _ = translator(st.session_state["language"])
     shown = (
         ("queue", queue.page, _("Queue"), "format_list_numbered"),
         ("correct", correct.page, _("Correct"), "edit_note"),
+        ("explore", explore.page, _("Explore"), "scatter_plot"),
+        ("feedback", feedback.page, _("Feedback"), "forum"),
+        ("review", review.page, _("Agreement"), "group"),
+        ("adjudicate", adjudicate.page, _("To decide"), "balance"),
         ("overview", overview.page, _("Overview"), "monitoring"),
         ("finder", finder.page, _("Finder"), "manage_search"),
         ("runs", runs.page, _("Retrainings"), "model_training"),
         ("jobs", jobs.page, _("Jobs"), "checklist"),
+        ("template", template_editor.page, _("Template"), "edit_document"),
     )
     return {
         name: st.Page(page, title=title, icon=f":material/{icon}:", url_path=name, default=name == "queue")
@@ -295,8 +333,9 @@ def _sidebar(site: Site, pages: dict[str, Any]) -> None:
     if site.settings.site.demo:
         st.badge(_("Demo: rendered photos"), icon=":material/science:", color="orange")
     for group, names in (
-        (_("Field staff"), ("queue", "correct")),
-        (_("Managers"), ("overview", "finder", "runs", "jobs")),
+        (_("Field staff"), ("queue", "correct", "explore", "feedback")),
+        (_("Leads"), ("review", "adjudicate")),
+        (_("Managers"), ("overview", "finder", "runs", "jobs", "template")),
     ):
         with st.container(gap="xxsmall"):
             note(group)
@@ -325,11 +364,14 @@ def _who(site: Site) -> None:
     )  # fmt: skip
 
 
-def _signed_in() -> bool:
+def _signed_in(site: Site) -> bool:
     """True once the person has signed in; until then the page is a sign-in."""
     _ = translator(st.session_state["language"])
     if st.user.get("is_logged_in") is True:
-        st.session_state["name"] = " ".join(str(st.user.get("name") or st.user.get("email") or "").split())
+        name, email = str(st.user.get("name") or ""), str(st.user.get("email") or "")
+        if st.session_state.get("account") != (name, email):
+            st.session_state["name"] = known_account(site, name, email)
+            st.session_state["account"] = name, email
         return True
     st.title("Genba 現場", anchor=False)
     st.text(_("Sign in with your company's account to go on."))

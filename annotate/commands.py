@@ -37,17 +37,29 @@ def queue(
 ) -> Outcome:
     """The captions that most need a person, worst first, the reasons, what others say, and every signal."""
     from annotate import slices
-    from annotate.queue import in_words, write
+    from annotate.queue import count, in_words, require_writable, write
+    from annotate.queue import slices as slices_of
     from annotate.queue import top as run
     from scoring.encoders import load_for_site
     from scoring.explain import explain
 
     opened = Site.open(site)
-    found = run(opened, top, language=language, extra=slices.where(opened, where))
+    if output:
+        require_writable(Path(output))
+    chosen = slices.where(opened, where)
+    found = run(opened, top, language=language, extra=chosen)
     rows = in_words(found, words_language or opened.language)
     encoder = load_for_site(opened, opened.queue_encoder()) if why and rows else None
     told = explain(opened, [row["pair_id"] for row in rows], encoder)
     rows = [{**row, **told[row["pair_id"]].fields()} for row in rows]
+    if not rows and (chosen or language) and count(opened):
+        asked = ", ".join(
+            [*(f"{key}={value}" for key, value in chosen.items()), *([language] if language else [])]
+        )
+        known = [
+            f"{key}={value}" for key, values in slices_of(opened).items() if key in chosen for value in values
+        ]
+        raise GenbaError(f"No caption that waits has {asked}.", choices=known, next=f"genba queue {site}")
     if not rows:
         raise GenbaError(
             "The queue is empty: nothing is scored yet, or all is done.", next=f"genba score {site}"
@@ -79,41 +91,32 @@ def push(site: str, top: int | None) -> Outcome:
 
 @verb(VERBS)
 @SITE
-@click.option("--full", is_flag=True, help="Compare everything, not only what changed.")
-def pull(site: str, full: bool) -> Outcome:
+def pull(site: str) -> Outcome:
     """Bring back what was annotated, edited or deleted in Label Studio."""
     from annotate.sync import pull as run
+    from scoring.score import learn
 
     opened = Site.open(site)
-    result = dataclasses.asdict(run(opened, full=full))
-    _learn(opened)
+    result = dataclasses.asdict(run(opened))
+    learn(opened)
     return result, counted(result)
 
 
 @verb(VERBS)
 @SITE
-def sync(site: str) -> Outcome:
+@click.option("--full", is_flag=True, help="Compare everything, mend what differs, and say what it was.")
+def sync(site: str, full: bool) -> Outcome:
     """Send waiting corrections, then pull."""
+    from annotate.differences import table
     from annotate.sync import sync as run
+    from scoring.score import learn
 
     opened = Site.open(site)
-    result = dataclasses.asdict(run(opened))
-    _learn(opened)
-    return result, counted(result)
-
-
-def _learn(site: Site) -> None:
-    """The risk learns from what was pulled, where there are scores."""
-    from scoring import refit
-    from scoring.encoders import source_for_site
-    from scoring.score import score_lock
-
-    encoder = site.queue_encoder()
-    with site.connect() as db:
-        is_due = refit.is_due(db, encoder)
-    if is_due:
-        with score_lock(site):  # nobody else writes scores meanwhile
-            refit.refit(site, source_for_site(site, encoder))
+    found = run(opened, full=full)
+    learn(opened)
+    result = dataclasses.asdict(found)
+    text = counted({key: value for key, value in result.items() if key != "differences"})
+    return result, f"{text}\n{table(found.differences, opened.language)}" if full else text
 
 
 @verb(VERBS)
@@ -135,8 +138,11 @@ def audit(
         if n is None:
             raise click.UsageError("draw needs a number: genba audit SITE draw 100")
         drawn = room.draw(opened, n, seed, by=by, assigned_to=people)
-        return {"drawn": drawn}, f"drawn {drawn}; they come up in the form between the others"
+        fewer = f" of {n}: no more of the held-out captions have no verdict yet" if drawn < n else ""
+        return {"drawn": drawn}, f"drawn {drawn}{fewer}; they come up in the form between the others"
     found = room.estimate(opened)
+    if found is None and (waiting := room.waiting(opened)):
+        raise GenbaError(f"{waiting} drawn captions wait for their verdicts.", next=f"genba up {site}")
     if found is None:
         raise GenbaError("No audited pair has a verdict yet.", next=f"genba audit {site} draw 100")
     ahead = next_hundred(opened, found, opened.settings.cost.bad_caption_jpy or None)
@@ -147,5 +153,37 @@ def audit(
         f"Now: of {found.unjudged} unjudged captions about {found.bad_left:.0f} are wrong "
         f"({found.bad_left_low:.0f} to {found.bad_left_high:.0f}), {found.rate:.1%} "
         f"({found.low:.1%} to {found.high:.1%}).",
-        *sentences(ahead, opened.language),
+        *sentences(ahead, "en"),
     ])  # fmt: skip
+
+
+@verb(VERBS)
+@SITE
+@click.argument("action", type=click.Choice(["versions", "check", "use"]))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
+@click.option("--by", default="genba", show_default=True, help="Who saves it; [review] leads may.")
+def template(site: str, action: str, file: str | None, by: str) -> Outcome:
+    """The site's template: its versions; `check FILE` tells what would change; `use FILE` saves it as a new version."""
+    from annotate import template_versions as room
+    from annotate.template_changes import changes, studio_change
+    from data.template_file import read_text
+
+    opened = Site.open(site)
+    current = opened.template()
+    if action == "versions":
+        rows = [dataclasses.asdict(one) for one in room.versions(opened)]
+        return {"template": current.id, "versions": rows}, "\n".join(
+            f"{current.id}@{row['number']}  {row['corrections']} corrections  {row['saved_by'] or ''}"
+            + ("  in use" if row["is_in_use"] else "")
+            for row in rows
+        )
+    if file is None:
+        raise click.UsageError(f"{action} needs a file: genba template SITE {action} my/template.yaml")
+    text = read_text(Path(file))
+    new = room.save(opened, text, by) if action == "use" else room.check(opened, text)
+    told = [change.in_words("en") for change in changes(current, new)]
+    lost = studio_change(current, new, [str(one) for one in opened.settings.site.languages]).lost
+    name = f"{new.id}@{new.version}"
+    lines = [f"{name} is in use." if action == "use" else f"{name} is right.", *told]
+    lines += [f"Label Studio: the new page has no place for {', '.join(lost)}"] if lost else []
+    return {"template": name, "changes": told, "label_studio_loses": lost}, "\n".join(lines)

@@ -290,9 +290,10 @@ def queue_send(db: Database, correction_id: str, action: str) -> None:
 
 def _new_pairs(db: Database, entry: Entry, old: dict[str, Any]) -> list[str]:
     """Ids of the corrected pairs, one for each language. A caption that the photo has already is that pair."""
+    origin = "lot_approved" if entry.source == "lot" else "correction"
     rows = [
         {"pair_id": id_of_pair(old["image_id"], caption), "image_id": old["image_id"], "caption": caption,
-         "caption_id": caption_id(caption), "language": language, "origin": "correction", "state": "captioned",
+         "caption_id": caption_id(caption), "language": language, "origin": origin, "state": "captioned",
          "slots": entry.slots, "extra": old["extra"], "added_at": entry.created_at}
         for language, caption in entry.captions.items()
     ]  # fmt: skip
@@ -301,8 +302,11 @@ def _new_pairs(db: Database, entry: Entry, old: dict[str, Any]) -> list[str]:
 
 
 def _label(db: Database, row: dict[str, Any]) -> None:
-    """What scoring learns: whether the caption needed a correction. A verdict that does not say so gives no label."""
-    if row["verdict"] not in ("fix", "ok"):
+    """What scoring learns: whether the caption needed a correction. A verdict that does not say so gives no label.
+
+    Nor does a lot: nobody has looked at its old captions one by one.
+    """
+    if row["verdict"] not in ("fix", "ok") or row["source"] == "lot":
         return
     probability = db.value(
         "SELECT inclusion_probability FROM audits WHERE pair_id = ? AND kind <> 'selection'",

@@ -5,109 +5,47 @@
     tasks = studio.push(project, items)             # {pair_id: task_id}, each pair once
 
 The SDK repeats a POST that met a 5xx, 409 or a broken connection: an import of 10 tasks through a slow gateway made 30.
-So retries are off, and whoever calls reads back what is there before sending again.
+So retries are off, and whoever calls reads back what is there before sending again. What concerns whole projects stands
+in label_studio_projects.py, how to ask and what comes back in label_studio_wire.py.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from data.errors import GenbaError
+from annotate.label_studio_projects import Projects
+from annotate.label_studio_wire import (
+    TASK_FIELDS,
+    LabelStudioError,
+    annotation_of,
+    filter_of,
+    plain,
+    stamp,
+    task_of,
+)
 
-if TYPE_CHECKING:
-    from label_studio_sdk import LabelStudio as Sdk
-
-Answer = TypeVar("Answer")
 TIMEOUT_SECONDS = 60.0
 IMPORT_TIMEOUT_SECONDS = 300.0
 IMPORT_CHUNK = 200  # tasks in one import: 0.4 s on SQLite, so that another writer waits little
 PAGE = 200
-SHOWN_CHARACTERS = 300  # of an error's body, which can be a page of 170 KB
-ANNOTATION_FIELDS = "annotations,result,completed_by,lead_time,was_cancelled,created_at,updated_by"
-TASK_FIELDS = f"id,data,updated_at,{ANNOTATION_FIELDS}"
-
-
-class LabelStudioError(GenbaError):
-    """Label Studio did not do what was asked. `status` is the HTTP status, None when no answer came."""
-
-    def __init__(self, what: str, status: int | None = None, next: str | None = None) -> None:
-        super().__init__(what, next=next)
-        self.status = status
+SETTLE_SECONDS = 10.0
+SHADOWS = "people.genba.local"
 
 
 @dataclass(frozen=True)
-class LabelStudio:
+class LabelStudio(Projects):
     """A connection with one service account's token. Safe to share between threads."""
-
-    url: str
-    sdk: Sdk
 
     def check(self) -> str:
         """The server's release. Raises LabelStudioError when the address or the token is wrong."""
         self._ask(self.sdk.users.whoami)
         answer = self._ask(self.sdk.versions.get)
         return str((answer.label_studio_os_package or {}).get("version", "unknown"))
-
-    # projects
-
-    def ensure_project(self, title: str, config: str, key: str) -> int:
-        """Id of the project that carries `key` in its description, made when there is none.
-
-        The key is ours and random: titles are not unique, and ids start again in a fresh database. The config is
-        validated first, because Label Studio accepts a change that loses answers already given.
-        """
-        found = self.find_project(key)
-        if found is not None:
-            return found
-        answer = self._ask(
-            self.sdk.projects.create,
-            title=title[:50],
-            label_config=config,
-            description=f"Made by Genba. Do not change this key: {key}",
-            show_skip_button=True,
-            maximum_annotations=1,
-        )
-        return int(_plain(answer)["id"])
-
-    def find_project(self, key: str) -> int | None:
-        """Id of the project with our key, or None. The oldest one, should two pushers have made one each."""
-        projects: list[Any] = self._ask(
-            lambda: list(self.sdk.projects.list(page_size=100, include="id,description"))
-        )
-        ids = [project.id for project in projects if key in (project.description or "")]
-        return min(ids, default=None)
-
-    def update_config(self, project: int, config: str) -> None:
-        """Give the project a new labeling config. Raises LabelStudioError when answers already given would not fit."""
-        self._ask(self.sdk.projects.validate_label_config, id=project, label_config=config)
-        self._ask(self.sdk.projects.update, id=project, label_config=config)
-
-    def ensure_photos(self, project: int, folder: Path) -> None:
-        """Let the project show files of `folder` as /data/local-files/?d=…; storages of an older place are removed.
-
-        The storage object only grants access. It is never synced: that would make a task of each file.
-        """
-        here = False
-        for storage in self._ask(self.sdk.import_storage.local.list, project=project):
-            if storage.path == str(folder):
-                here = True
-            elif storage.title == "Genba":
-                self._ask(self.sdk.import_storage.local.delete, id=storage.id)
-        if not here:
-            self._ask(
-                self.sdk.import_storage.local.create,
-                project=project,
-                path=str(folder),
-                use_blob_urls=True,
-                title="Genba",
-            )
 
     # people
 
@@ -134,7 +72,7 @@ class LabelStudio:
     def existing(self, project: int, pair_ids: Sequence[str]) -> dict[str, int]:
         """Task id of each of these pairs that has a task (the oldest one, should there be two)."""
         found: dict[str, int] = {}
-        for pair_id, task_id, _ in self._tasks_of(project, pair_ids):
+        for pair_id, task_id, _ in self.tasks_of(project, pair_ids):
             found[pair_id] = min(task_id, found.get(pair_id, task_id))
         return found
 
@@ -166,13 +104,12 @@ class LabelStudio:
             if error.status is not None and error.status < 500:
                 raise
             self.settle(project, pair_ids)  # the server may still be at it
-        self.remove_doubles(project, pair_ids)
-        return self.existing(project, pair_ids)
+        return self._keep_one(project, pair_ids)[0]
 
-    def settle(self, project: int, pair_ids: Sequence[str], seconds: float = 10.0) -> None:
-        """Wait for an import under way: until all pairs have a task or nothing has changed for `seconds`."""
+    def settle(self, project: int, pair_ids: Sequence[str]) -> None:
+        """Wait for an import under way: until all pairs have a task or nothing has changed for ten seconds."""
         count, since = -1, time.monotonic()
-        while time.monotonic() - since < seconds:
+        while time.monotonic() - since < SETTLE_SECONDS:
             now = len(self.existing(project, pair_ids))
             if now >= len(set(pair_ids)):
                 return
@@ -181,9 +118,13 @@ class LabelStudio:
             time.sleep(0.25)
 
     def remove_doubles(self, project: int, pair_ids: Sequence[str]) -> int:
-        """Delete surplus tasks of a pair, keeping the one with answers, else the oldest. Returns how many went."""
+        """Delete surplus tasks of a pair, keeping those with answers, else the oldest. Returns how many went."""
+        return self._keep_one(project, pair_ids)[1]
+
+    def _keep_one(self, project: int, pair_ids: Sequence[str]) -> tuple[dict[str, int], int]:
+        """The task of each pair after surplus ones were deleted, and how many that were."""
         by_pair: dict[str, list[tuple[bool, int]]] = {}
-        for pair_id, task_id, answered in self._tasks_of(project, pair_ids):
+        for pair_id, task_id, answered in self.tasks_of(project, pair_ids):
             by_pair.setdefault(pair_id, []).append((not answered, task_id))
         removed = 0
         for tasks in by_pair.values():
@@ -191,17 +132,22 @@ class LabelStudio:
                 if unanswered:
                     self._ask(self.sdk.tasks.delete, id=str(task_id))
                     removed += 1
-        return removed
+        return {pair_id: min(tasks)[1] for pair_id, tasks in by_pair.items()}, removed
 
-    def _tasks_of(self, project: int, pair_ids: Sequence[str]) -> Iterator[tuple[str, int, bool]]:
+    def tasks_of(self, project: int, pair_ids: Sequence[str]) -> Iterator[tuple[str, int, bool]]:
+        """(pair, task, whether it has answers) of every task of these pairs, several of a pair where there are."""
         for start in range(0, len(pair_ids), PAGE):
-            query = _filter("data.pair_id", "in_list", "String", list(pair_ids[start : start + PAGE]))
+            query = filter_of("data.pair_id", "in_list", "String", list(pair_ids[start : start + PAGE]))
             for task in self._page(project, query, 1, "id,data,total_annotations", page_size=10 * PAGE):
                 yield str(task["data"]["pair_id"]), int(task["id"]), bool(task.get("total_annotations"))
 
     def has_task(self, task_id: int) -> bool:
         """Whether the task is still there."""
-        return self._get(self.sdk.tasks.get, task_id) is not None
+        return self._get(self.sdk.tasks.get, str(task_id)) is not None
+
+    def restore(self, task_id: int, data: dict[str, Any]) -> None:
+        """Give a task all its data again, whatever somebody made of it."""
+        self._ask(self.sdk.tasks.update, id=str(task_id), data=data)
 
     # annotations
 
@@ -229,12 +175,12 @@ class LabelStudio:
             if error.status == 409:
                 return None
             raise
-        return _annotation(_plain(answer))
+        return annotation_of(plain(answer))
 
     def annotations(self, task_id: int) -> list[dict[str, Any]] | None:
         """All annotations of a task, skipped ones too; None when the task is gone."""
-        task = self._get(self.sdk.tasks.get, task_id)
-        return None if task is None else [_annotation(item) for item in task.get("annotations") or []]
+        task = self._get(self.sdk.tasks.get, str(task_id))
+        return None if task is None else [annotation_of(item) for item in task.get("annotations") or []]
 
     def delete_annotation(self, annotation_id: int) -> bool:
         """Delete an annotation; False when it was gone already."""
@@ -249,20 +195,20 @@ class LabelStudio:
     def changed_since(self, project: int, since: str | None) -> Iterator[dict[str, Any]]:
         """Tasks changed at or after `since` (ISO, the server's clock; None: all), oldest change first.
 
-        Each: id, pair_id, updated_at, annotations (id, result, person, editor, seconds, skipped, updated_at; person and
-        editor are ids of users: who gave the answer, and who saved it last). Pages by the last change seen, not by
-        number: a task that changes while we read moves to the end and would shift the others.
+        Each: id, pair_id, data, updated_at, annotations (id, result, person, editor, seconds, skipped, updated_at;
+        person and editor are ids of users: who gave the answer, and who saved it last). Pages by the last change seen,
+        not by number: a task that changes while we read moves to the end and would shift the others.
         """
         cursor, page, seen = since or "1970-01-01T00:00:00Z", 1, set()
         while True:
-            query = _filter(
-                "updated_at", "greater_or_equal", "Datetime", _stamp(cursor), ordering=["tasks:updated_at"]
+            query = filter_of(
+                "updated_at", "greater_or_equal", "Datetime", stamp(cursor), ordering=["tasks:updated_at"]
             )
             tasks = self._page(project, query, page, TASK_FIELDS)
             for task in tasks:
                 if (task["id"], task["updated_at"]) not in seen:
                     seen.add((task["id"], task["updated_at"]))
-                    yield _task(task)
+                    yield task_of(task)
             if len(tasks) < PAGE:
                 return
             last = str(tasks[-1]["updated_at"])
@@ -278,39 +224,11 @@ class LabelStudio:
             return pager.items or []
 
         try:
-            return [_plain(task) for task in self._ask(read)]
+            return [plain(task) for task in self._ask(read)]
         except LabelStudioError as error:
-            if error.status == 404 and page > 1:  # past the last page
+            if error.status == 404 and page > 1 and self._project(project):  # past the last page
                 return []
             raise
-
-    def _get(self, function: Callable[..., Any], number: int) -> dict[str, Any] | None:
-        try:
-            return _plain(self._ask(function, id=str(number)))
-        except LabelStudioError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def _ask(self, function: Callable[..., Answer], **arguments: Any) -> Answer:
-        import httpx
-        from label_studio_sdk.core.api_error import ApiError
-
-        try:
-            return function(**arguments)
-        except httpx.HTTPError as error:
-            raise LabelStudioError(
-                f"Label Studio at {self.url} does not answer ({type(error).__name__}).", next="genba up SITE"
-            ) from None
-        except ApiError as error:
-            if error.status_code == 401:
-                raise LabelStudioError(
-                    f"Label Studio at {self.url} refuses the token.", 401, next="genba doctor SITE"
-                ) from None
-            body = json.dumps(error.body, ensure_ascii=False, default=str)[:SHOWN_CHARACTERS]
-            raise LabelStudioError(
-                f"Label Studio at {self.url} answered {error.status_code}: {body}", error.status_code
-            ) from None
 
 
 def connect(url: str, token: str) -> LabelStudio:
@@ -327,46 +245,14 @@ def connect(url: str, token: str) -> LabelStudio:
 
 def shadow_email(name: str) -> str:
     """E-mail of the account that stands for an annotator: made of the name alone, whatever script it is in."""
-    return f"{hashlib.sha256(name.encode()).hexdigest()[:16]}@people.genba.local"
+    return f"{hashlib.sha256(name.encode()).hexdigest()[:16]}@{SHADOWS}"
+
+
+def is_shadow(email: str) -> bool:
+    """Whether the account stands for an annotator, and nobody signs in with it."""
+    return email.endswith(f"@{SHADOWS}")
 
 
 def photo_url(path: Path, root: Path) -> str:
     """Address of a served photo inside Label Studio; `root` is its document root."""
     return f"/data/local-files/?d={path.relative_to(root).as_posix()}"
-
-
-def _filter(column: str, operator: str, kind: str, value: Any, **more: Any) -> str:
-    item = {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
-    return json.dumps({"filters": {"conjunction": "and", "items": [item]}, **more})
-
-
-def _stamp(moment: str) -> str:
-    """The one form of a time that the filter accepts: always with microseconds."""
-    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _plain(answer: Any) -> dict[str, Any]:
-    """The SDK's models are not validated and differ by endpoint: all become dicts, once, here."""
-    return answer if isinstance(answer, dict) else json.loads(answer.json())
-
-
-def _task(task: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": int(task["id"]),
-        "pair_id": str((task.get("data") or {}).get("pair_id", "")),
-        "updated_at": str(task["updated_at"]),
-        "annotations": [_annotation(annotation) for annotation in task.get("annotations") or []],
-    }
-
-
-def _annotation(annotation: dict[str, Any]) -> dict[str, Any]:
-    person = annotation.get("completed_by")
-    return {
-        "id": int(annotation["id"]),
-        "result": annotation.get("result") or [],
-        "person": person.get("id") if isinstance(person, dict) else person,
-        "editor": annotation.get("updated_by"),
-        "seconds": float(annotation.get("lead_time") or 0.0),
-        "skipped": bool(annotation.get("was_cancelled")),
-        "updated_at": str(annotation.get("updated_at") or annotation.get("created_at") or ""),
-    }

@@ -39,6 +39,13 @@ HOST = "127.0.0.1"
 EMAIL = "admin@genba.local"
 DATABASE = "label_studio.sqlite3"
 NO_TIPS = b'{"detail": "off"}'
+BANNED_NETWORKS = (  # Label Studio's own list (core/utils/io.py) without 127.0.0.0/8
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+    "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4",
+    "233.252.0.0/24", "240.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "::ffff:0:0/96", "::ffff:0:0:0/96",
+    "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001:0000::/32", "2001:20::/28", "2001:db8::/32", "2002::/16",
+    "fc00::/7", "fe80::/10", "ff00::/8",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,10 @@ def environment(folder: Path, port: int) -> dict[str, str]:
         "LABEL_STUDIO_FRONTEND_SENTRY_DSN": "",
         "LABEL_STUDIO_LATEST_VERSION_CHECK": "false",
         "LABEL_STUDIO_FEATURE_FLAGS_OFFLINE": "true",
+        # Loopback alone is allowed, for the webhook to the web app; every other reserved network stays forbidden.
+        "LABEL_STUDIO_SSRF_PROTECTION_ENABLED": "true",
+        "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS": "false",
+        "LABEL_STUDIO_USER_ADDITIONAL_BANNED_SUBNETS": ",".join(BANNED_NETWORKS),
     }
 
 

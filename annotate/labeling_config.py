@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement, fromstring, indent, tostring
 
 from data.errors import GenbaError
 from data.messages import translator
@@ -64,6 +64,26 @@ def labeling_config(template: Template, languages: Sequence[str]) -> str:
         keys = keys[len(own) :]
     indent(root)
     return tostring(root, encoding="unicode")
+
+
+def lost_by(old: str, new: str) -> list[str]:
+    """What the config `new` has no more that `old` has: controls with their kind, stored answers, fields shown.
+
+    lost_by(old, new) == ["defect=rust", "note (TextArea)"]; words that are shown only do not count.
+    """
+    return sorted(_parts(old) - _parts(new))
+
+
+def _parts(config: str) -> set[str]:
+    found = set()
+    for element in fromstring(config).iter():  # noqa: S314  (our own page, or what Label Studio parsed before)
+        name, value = element.get("name"), element.get("value", "")
+        if name and element.get("toName"):
+            found.add(f"{name} ({element.tag})")
+            found |= {f"{name}={one.get('alias') or one.get('value')}" for one in element.iter("Choice")}
+        if value.startswith("$"):
+            found.add(value)
+    return found
 
 
 def _verdicts(parent: Element, languages: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from annotate.corrections import STANDING
@@ -21,8 +22,9 @@ from data.store import Database, now
 from data.templates import Template
 
 NAMESPACE = uuid.UUID("6b2f7c1e-3a64-4f0e-9d0b-5d1c8e0f5a11")
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 WAITING = """
-SELECT o.action, c.*, p.image_id, p.caption, p.language
+SELECT o.action, o.attempts, o.tried_at, c.*, p.image_id, p.caption, p.language
 FROM outbox o JOIN corrections c ON c.correction_id = o.correction_id JOIN pairs p ON p.pair_id = c.old_pair_id
 WHERE o.done_at IS NULL ORDER BY o.queued_at, c.correction_id
 """
@@ -42,10 +44,13 @@ def unique_id(name: str) -> str:
     return str(uuid.uuid5(NAMESPACE, name))
 
 
-def send(at: Exchange, progress: Progress = silent) -> Sent:
-    """Send all that waits. What Label Studio refuses is recorded and stays; raises LabelStudioError when it is down."""
+def send(at: Exchange, progress: Progress = silent, clock: datetime | None = None) -> Sent:
+    """Send what waits. What Label Studio refuses is recorded and stays; raises LabelStudioError when it is down.
+
+    clock: the time now, UTC: answers that were refused are left out until their next try is due. None: try all.
+    """
     with at.site.connect() as db:
-        waiting = db.rows(WAITING)
+        waiting = [row for row in db.rows(WAITING) if clock is None or is_due(row, clock)]
     counts = {"create": 0, "delete": 0, "failed": 0}
     tasks = _tasks(at, [row for row in waiting if row["action"] == "create" and row["state"] in STANDING])
     for number, row in enumerate(waiting, start=1):
@@ -62,8 +67,19 @@ def send(at: Exchange, progress: Progress = silent) -> Sent:
             if isinstance(error, LabelStudioError) and is_down(error):
                 raise
             counts["failed"] += 1
-            _failed(at.site, row, error)
+            _failed(at.site, row, error, clock or now())
     return Sent(counts["create"], counts["delete"], counts["failed"])
+
+
+def is_due(row: dict[str, Any], clock: datetime) -> bool:
+    """Whether an answer may be tried now: half a minute after the first refusal, then twice as long each time.
+
+    A server that was down refused nothing: what waited for it goes out as soon as it is back.
+    """
+    if row["tried_at"] is None:
+        return True
+    wait = FIRST_WAIT * 2 ** min(max(row["attempts"] - 1, 0), 16)
+    return bool(clock >= row["tried_at"] + min(wait, LONGEST_WAIT))
 
 
 def is_down(error: LabelStudioError) -> bool:
@@ -99,31 +115,56 @@ def _create(at: Exchange, row: dict[str, Any], tasks: dict[tuple[str, str], int]
         raise at.unreadable[pair_id]
     task = tasks[version, pair_id]
     try:
-        annotation = _submit(at, template, row, task)
+        found = _submit(at, template, row, task)
     except LabelStudioError as error:
         if error.status != 404:
             raise
         # Somebody deleted the task: make it again and send once more.
         task = at.push(template, [_pair(row)])[pair_id]
-        annotation = _submit(at, template, row, task)
+        found = _submit(at, template, row, task)
     with at.site.connect() as db:
-        if annotation:
-            stand(db, row["correction_id"], task, annotation)
+        stand(db, row["correction_id"], *found)
         mark_done(db, row["correction_id"], "create")
 
 
-def _submit(at: Exchange, template: Template, row: dict[str, Any], task: int) -> dict[str, Any] | None:
-    """The annotation as Label Studio has it now. None: it took the answer earlier, and it has been edited out since."""
+def _submit(at: Exchange, template: Template, row: dict[str, Any], task: int) -> tuple[int, dict[str, Any]]:
+    """The task and the annotation that stand for the answer now, sent this time or an earlier one."""
     correction_id = row["correction_id"]
     made = at.studio.submit(
         task,
         to_result(template, row["verdict"], row["slots"], correction_id),
         at.person(row["annotator"]),
-        unique_id(correction_id),
+        unique_id(f"{at.project(template)}:{correction_id}"),
         row["active_seconds"],
         skipped=False,
-    )
-    return made or _find(at, task, row)
+    ) or _find(at, task, row)
+    return (task, made) if made else _elsewhere(at, template, row)
+
+
+def _elsewhere(at: Exchange, template: Template, row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Label Studio took the answer earlier, but its task does not show it.
+
+    It stands on another task of the pair, or somebody has edited it since, and its mark is gone: then it is the one
+    that carries the person's name and is no other correction's, and the next pull takes the edit in (hence no time).
+    """
+    with at.site.connect() as db:
+        known = db.rows(
+            "SELECT ls_annotation_id AS id FROM corrections WHERE old_pair_id = ?", [row["old_pair_id"]]
+        )
+    others, person = {one["id"] for one in known}, at.person(row["annotator"])
+    edited = None
+    for _, task, _ in at.studio.tasks_of(at.project(template), [row["old_pair_id"]]):
+        if annotation := _find(at, task, row):
+            return task, annotation
+        for annotation in at.studio.annotations(task) or []:
+            is_nobodys = mark_of(annotation["result"]) is None and annotation["id"] not in others
+            if annotation["person"] == person and is_nobodys:
+                edited = task, annotation | {"updated_at": ""}
+    if edited is None:
+        raise LabelStudioError(
+            f"Label Studio says that it has the answer to {row['old_pair_id']}, but shows it nowhere.", 409
+        )
+    return edited
 
 
 def _remove(at: Exchange, row: dict[str, Any]) -> int:
@@ -160,11 +201,12 @@ def mark_done(db: Database, correction_id: str, action: str) -> None:
     )
 
 
-def _failed(site: Site, row: dict[str, Any], error: GenbaError) -> None:
+def _failed(site: Site, row: dict[str, Any], error: GenbaError, clock: datetime) -> None:
     with site.connect() as db:
         db.execute(
-            "UPDATE outbox SET attempts = attempts + 1, last_error = ? WHERE correction_id = ? AND action = ?",
-            [str(error), row["correction_id"], row["action"]],
+            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, tried_at = ? "
+            "WHERE correction_id = ? AND action = ?",
+            [str(error), clock, row["correction_id"], row["action"]],
         )
 
 

@@ -21,8 +21,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from annotate import label_studio_server
+from annotate import label_studio_server, people
 from annotate.corrections import queue_send
+from annotate.differences import Difference
+from annotate.hook import hook_address, hook_secret
 from annotate.label_studio import LabelStudio, LabelStudioError, connect, photo_url, shadow_email
 from annotate.labeling_config import labeling_config, prediction
 from data.errors import GenbaError
@@ -59,14 +61,15 @@ def studio_address(site: Site) -> str:
 
 
 @contextmanager
-def exchange(site: Site) -> Iterator[Exchange]:
+def exchange(site: Site, is_full: bool = False) -> Iterator[Exchange]:
     """Everything that reads or writes both Label Studio and what we know of it happens inside one of these.
 
-    Raises GenbaError when another process keeps exchanging for five minutes.
+    is_full: nothing that we know of it is believed. Raises GenbaError when another process keeps exchanging for five
+    minutes.
     """
     try:
         with FileLock(str(site.root / "label-studio.lock"), timeout=WAIT_SECONDS):
-            yield Exchange(site, studio_of(site))
+            yield Exchange(site, studio_of(site), is_full=is_full)
     except Timeout:
         raise GenbaError(
             f"Another process has been exchanging with Label Studio for {WAIT_SECONDS:.0f} seconds.",
@@ -81,11 +84,14 @@ class Exchange:
     site: Site
     studio: LabelStudio
     has_lost: bool = False  # Label Studio has another database than we left it with: compare everything
+    is_full: bool = False  # believe nothing of what stands around the tasks: page, photos, webhook
+    differences: list[Difference] = field(default_factory=list)  # found and mended so far
     unreadable: dict[str, GenbaError] = field(default_factory=dict)  # pairs whose photo cannot be shown
     _known: dict[str, dict[str, Any]] | None = None
     _projects: dict[str, int] = field(default_factory=dict)
     _templates: dict[str, Template] = field(default_factory=dict)
-    _people: dict[str, int] = field(default_factory=dict)
+    _people: dict[str, int] = field(default_factory=dict)  # e-mail address -> user
+    _own: dict[str, int] = field(default_factory=dict)  # annotator -> the user of their own account
 
     # projects
 
@@ -124,32 +130,71 @@ class Exchange:
 
     def _ensure(self, template: Template, version: str, entry: dict[str, Any]) -> int:
         config = labeling_config(template, self.site.settings.site.languages)
-        found = self.studio.find_project(entry["key"])
+        found = self.studio.find_project(entry["key"], entry.get("id"))
         if entry.get("id") is not None and entry["id"] != found:
             self._forget(version, entry["id"])
             entry = {"key": entry["key"]}
         if found is None:
             title = f"{self.site.settings.site.name} · {version}"
             found = self.studio.ensure_project(title, config, entry["key"])
-        elif entry.get("config") != _digest(config):
-            self._update(found, config, version)
-        photos = str(self.site.folder("served"))
-        if entry.get("photos") != photos:
-            self.studio.ensure_photos(found, self.site.folder("served"))
-        self.remember(version, id=found, config=_digest(config), photos=photos)
+            entry = self.remember(version, id=found, config=_digest(config))
+        self._ensure_page(found, version, config, entry)
+        self._ensure_around(found, version, entry)
+        self.remember(version, id=found)
         self.has_lost = self.has_lost or self._went_back(found)
         return found
 
-    def _update(self, project: int, config: str, version: str) -> None:
+    def _ensure_page(self, project: int, version: str, config: str, entry: dict[str, Any]) -> None:
+        """The labeling page as the template and the site's languages have it.
+
+        Where Label Studio holds an answer that its page never had (anybody with a token can make one), it refuses every
+        later change. Then the page stays as it is, which is told once: answers are worth more than its words.
+        """
+        digest = _digest(config)
+        is_known = entry.get("config") == digest  # it had this page the last time
+        if self.is_full:
+            if self.studio.config(project) == config:
+                self.remember(version, config=digest, refused=None)
+                return
+        elif is_known or entry.get("refused") == digest:
+            return
         try:
-            self.studio.update_config(project, config)
+            self.studio.update_config(project, config, config if is_known else None)
         except LabelStudioError as error:
             if error.status != 400:
                 raise
-            raise LabelStudioError(
-                f"The labeling page of {version} has answers that a changed form would lose. {error.what}",
-                next="raise the version in the template file",
-            ) from None
+            self._keep_page(version, digest, entry, str(error))
+            return
+        self.remember(version, config=digest, refused=None)
+        if is_known:
+            self.differences.append(Difference("page", "put back", version=version))
+
+    def _keep_page(self, version: str, digest: str, entry: dict[str, Any], why: str) -> None:
+        if self.is_full:
+            self.differences.append(Difference("page", "left", version=version, why=why))
+        if entry.get("refused") != digest:
+            with self.site.connect() as db:
+                db.event("Label Studio", "label-studio.page-kept", {"template": version, "why": why})
+            self.remember(version, refused=digest)
+
+    def _ensure_around(self, project: int, version: str, entry: dict[str, Any]) -> None:
+        """The storage that shows the photos, and the webhook that wakes us; without the latter all works, later."""
+        photos, hook = self.site.folder("served"), hook_address(self.site)
+        if self.is_full or entry.get("photos") != str(photos):
+            if self.studio.ensure_photos(project, photos) and entry.get("photos") == str(photos):
+                self.differences.append(Difference("photos", "put back", version=version))
+            self.remember(version, photos=str(photos))
+        if hook is None or (entry.get("hook") == hook and not self.is_full):
+            return
+        try:
+            if self.studio.ensure_hook(project, hook, hook_secret(self.site)) and entry.get("hook") == hook:
+                self.differences.append(Difference("hook", "put back", version=version))
+        except LabelStudioError as error:
+            if error.status not in (400, 403):  # a server that may not call this machine
+                raise
+            with self.site.connect() as db:
+                db.event("Label Studio", "label-studio.no-webhook", {"template": version, "why": str(error)})
+        self.remember(version, hook=hook)
 
     def _went_back(self, project: int) -> bool:
         """Whether the newest task that we know is gone: the database is older than our last visit."""
@@ -176,14 +221,20 @@ class Exchange:
                 send_again(db, row["correction_id"])
             db.execute("DELETE FROM tasks WHERE ls_project_id = ?", [project])
             db.event("genba", "label-studio.project-gone", {"template": version, "corrections": len(rows)})
-        self.remember(version, id=None, cursor=None, photos=None)
+        self.differences.append(Difference("project", "made again", version=version))
+        self.remember(version, **dict.fromkeys(("id", "config", "refused", "cursor", "photos", "hook")))
 
     # people
 
     def person(self, name: str) -> int:
-        """Id of the account that stands for an annotator."""
+        """Id of the account that stands for an annotator: their own, where they have one, else one made for it."""
         if not self._people:
-            self._people = {user["email"]: number for number, user in self.studio.users().items()}
+            self._people = {user["email"].lower(): number for number, user in self.studio.users().items()}
+            with self.site.connect() as db:
+                own = {known: email for email, known in people.accounts(db).items()}
+            self._own = {known: self._people[email] for known, email in own.items() if email in self._people}
+        if name in self._own:
+            return self._own[name]
         email = shadow_email(name)
         if email not in self._people:
             self._people[email] = self.studio.ensure_person(name)
@@ -203,10 +254,11 @@ class Exchange:
 
         rows: pair_id, image_id, caption, language. A pair whose photo cannot be shown goes into `unreadable`.
         """
-        items = []
+        items, places = [], self._places(rows)
         for row in rows:
             try:
-                items.append(self._item(template, row, served_copy(self.site, row["image_id"])))
+                photo = served_copy(self.site, row["image_id"], places.get(row["image_id"]))
+                items.append(self._item(template, row, photo))
             except GenbaError as error:
                 self.unreadable[row["pair_id"]] = error
         if not items:
@@ -222,16 +274,25 @@ class Exchange:
             )
         return made
 
+    def _places(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, str]]:
+        """Root and uri of the photos, looked up at once."""
+        with self.site.connect() as db:
+            found = db.rows(
+                "SELECT image_id, root, uri FROM images WHERE image_id IN (SELECT unnest(?::VARCHAR[]))",
+                [[row["image_id"] for row in rows]],
+            )
+        return {row["image_id"]: (row["root"], row["uri"]) for row in found}
+
     def _item(self, template: Template, row: dict[str, Any], photo: Path) -> dict[str, Any]:
-        caption = row["caption"] or translator(self.site.language)("No caption yet")
         return {
-            "data": {
-                "pair_id": row["pair_id"],
-                "image": photo_url(photo, self.site.root),
-                "caption": caption,
-            },
+            "data": self.data_of(row["pair_id"], row["caption"], photo),
             "predictions": [prediction(template, row["caption"], row["language"])],
         }
+
+    def data_of(self, pair_id: str, caption: str, photo: Path) -> dict[str, Any]:
+        """What a task shows. photo: the served copy, which need not be there yet."""
+        caption = caption or translator(self.site.language)("No caption yet")
+        return {"pair_id": pair_id, "image": photo_url(photo, self.site.root), "caption": caption}
 
 
 def version_of(template: Template) -> str:

@@ -121,6 +121,15 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE outbox ADD COLUMN tried_at TIMESTAMP;
     """,
+    # Drafts: whether the confidence is measured, the language of the comparison, and, where a person had answered before
+    # without seeing the draft, whether it says the same; a lot's drafts in the order in which they are judged.
+    """
+    ALTER TABLE drafts ADD COLUMN calibrated BOOLEAN;
+    ALTER TABLE drafts ADD COLUMN language VARCHAR;
+    ALTER TABLE drafts ADD COLUMN is_right BOOLEAN;
+    ALTER TABLE drafts ADD COLUMN agreed JSON;
+    ALTER TABLE lot_checks ADD COLUMN place INTEGER;
+    """,
 ]
 
 

@@ -60,7 +60,7 @@ class Correction:
     annotator: str
     simulated: bool
     active_seconds: float
-    source: Literal["app", "label-studio", "crew"]
+    source: Literal["app", "label-studio", "crew", "lot"]
     created_at: datetime
 
 

@@ -106,6 +106,33 @@ class ReviewSection(Section):
         return self
 
 
+class DraftsSection(Section):
+    """What is drafted, when drafts may be approved as a lot, and how the lot is checked (annotate/draft_plan.py)."""
+
+    drafters: list[str] = Field(
+        default=["zero-shot", "near-photos"], min_length=1, description="see `genba draft`; model is the third"
+    )
+    top: int = Field(default=500, ge=1, description="pairs of the queue that are drafted at a time")
+    line: float = Field(
+        default=0.9, ge=0, le=1, description="drafts this likely to be right (measured) may form a lot"
+    )
+    wrong_share: float = Field(
+        default=0.05, gt=0, lt=1, description="a lot with a larger share of wrong drafts must not pass"
+    )
+    consumer_risk: float = Field(
+        default=0.05, gt=0, lt=1, description="the chance at most that it passes all the same"
+    )
+    accept_number: int = Field(
+        default=1, ge=0, description="wrong drafts in the sample with which a lot still passes"
+    )
+    planted_share: float = Field(
+        default=0.1, ge=0, le=0.5, description="of the sample, added to it as drafts known to be wrong"
+    )
+    model: str = Field(default="", description="an image-to-text checkpoint: a folder or a hub name in the cache")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="of that model")
+    prompt: str = Field(default="", description="what that model is asked; empty: by the kind of model")
+
+
 class CostSection(Section):
     wage_jpy_per_hour: float = Field(default=2500.0, ge=0, description="a default until you confirm it")
     compute_jpy_per_hour: float = Field(default=100.0, ge=0, description="a default until you confirm it")
@@ -132,6 +159,7 @@ class Settings(Section):
     web: WebSection = WebSection()
     label_studio: LabelStudioSection = LabelStudioSection()
     review: ReviewSection = ReviewSection()
+    drafts: DraftsSection = DraftsSection()
     cost: CostSection = CostSection()
     retrain: RetrainSection = RetrainSection()
 

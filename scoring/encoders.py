@@ -136,7 +136,8 @@ class Encoder:
         import torch
 
         was_training = self.model.training
-        self.model.eval()
+        if was_training:  # a walk through all layers
+            self.model.eval()
         autocast: AbstractContextManager[Any] = (
             torch.autocast(self.device, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
         )
@@ -144,7 +145,8 @@ class Encoder:
             with torch.no_grad(), autocast:
                 yield
         finally:
-            self.model.train(was_training)
+            if was_training:
+                self.model.train()
 
 
 def load_encoder(

@@ -31,7 +31,6 @@ FOLDS = 5
 PENALTY = 0.05  # scikit-learn's C; chosen on benchmark photos, docs/LOG.md
 PRIOR_SCALE = 5.0  # a scaled column is penalised less
 CLIPPED = 0.01  # of the label-free risk, before its log odds are taken
-DRAWS = 200  # of the bootstrap
 BINS = 8  # of the reliability curve
 HALF_WIDTH = 3.46  # a rank in [0, 1], centred, times this has variance 1
 RAW = ("missing_slots", "vagueness")  # counts that mean the same in every site
@@ -111,7 +110,7 @@ def fit_risk(features: Mapping[str, Floats], answers: Answers) -> RiskFit | None
     out_of_fold = _out_of_fold(matrix, wrong, answers.group_of)
     prior = features["label_free"] / PRIOR_SCALE
     ours, theirs = auroc(out_of_fold, wrong, weight), auroc(prior, wrong, weight)
-    if ours - theirs > _spread(out_of_fold, prior, wrong, weight):
+    if ours > theirs:
         model = _logistic(matrix, wrong)
         kind, scores = "learned", out_of_fold
         coefficients = dict(zip(names, map(float, model.coef_[0]), strict=True))
@@ -124,21 +123,6 @@ def fit_risk(features: Mapping[str, Floats], answers: Answers) -> RiskFit | None
         kind, len(wrong), int(answers.from_audit.sum()), float(ours), float(theirs), coefficients, intercept, slope,
         offset, curve,
     )  # fmt: skip
-
-
-def _spread(ours: Floats, theirs: Floats, wrong: NDArray[np.bool_], weight: Floats) -> float:
-    """Standard error of the difference of the two AUROC, by the bootstrap: what is not clearly better is not taken.
-
-    The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3).
-    """
-    draw = np.random.default_rng(0)
-    found = []
-    for _ in range(DRAWS):
-        rows = draw.integers(0, len(wrong), len(wrong))
-        if 0 < wrong[rows].sum() < len(rows):
-            one = (auroc(scores[rows], wrong[rows], weight[rows]) for scores in (ours, theirs))
-            found.append(next(one) - next(one))
-    return float(np.std(found))
 
 
 def probability(fit: RiskFit, features: Mapping[str, Floats]) -> Floats:

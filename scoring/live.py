@@ -1,15 +1,18 @@
 """One caption, typed a moment ago, against its photo: how well do they fit, among all captions of the site?
 
     scorer = LiveScorer(site)                                 # loads the text tower and warms it up: some seconds, once
+    scorer = LiveScorer(site, encoder=encoder)                # or with one that is in memory already
     found = scorer.score(image_id, "two brass bolts, one cracked at the head")
     found.cosine, found.place                                 # 0.41, 0.93: 93 % of the site's captions fit worse
+    scorer.scores(image_id, captions)                         # several at once: one pass of the encoder
 
-The photo is not touched: its vector is stored. Captions of different languages lie at different distances from photos,
-so a caption takes its place among those of its language.
+The photo is not touched: its vector is stored, and is read when it is asked for. Captions of different
+languages lie at different distances from photos, so a caption takes its place among those of its language.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data.site import Site
-    from scoring.encoders import EncoderSource
+    from scoring.encoders import Encoder, EncoderSource
 
 NO_LETTERS = "und"
+KEPT_TEXTS = 2048  # vectors: 4 MB
 
 
 @dataclass(frozen=True)
@@ -44,34 +48,66 @@ class LiveScorer:
     It shows the site as it was when this was made: see is_current. Safe to call from several threads.
     """
 
-    def __init__(self, site: Site, device: str = "cpu") -> None:
-        """Raises GenbaError when the encoder cannot be had."""
+    def __init__(self, site: Site, device: str = "cpu", encoder: Encoder | None = None) -> None:
+        """encoder: the one that ranks the queue, where the process has it. Raises GenbaError when it cannot be had."""
         self.site = site
         self.name = site.queue_encoder()
-        source = source_for_site(site, self.name)
+        source = encoder.source if encoder else source_for_site(site, self.name)
         store = VectorStore.of(site, source)
         self._stamp = _stamp(store)
         self.images = store.load("images", remove=False)
         self.cosines = cosines_by_language(site, source)
-        self.encoder = load_source(source, device)
+        self.encoder = encoder or load_source(source, device)
         self._store = store
+        self._texts: dict[str, tuple[NDArray[np.float32], bool]] = {}  # a form makes the same captions again
         self.encoder.encode_texts(["warm"])  # the first call allocates and compiles
 
     def score(self, image_id: str, caption: str) -> LiveScore | None:
-        """None when the photo has no vector yet, the encoder does not read the caption's language, or there is no word.
+        """One of `scores`."""
+        return self.scores(image_id, [caption])[0]
 
+    def scores(self, image_id: str, captions: Sequence[str]) -> list[LiveScore | None]:
+        """For each caption; what is new among them goes through the encoder together.
+
+        None when the photo has no vector yet, the encoder does not read the caption's language, or there is no word.
         Raises GenbaError when the encoder gives no usable vector.
         """
-        words, language = normalise_caption(caption), language_of(caption)
-        row = self.images.place.get(image_id)
-        if row is None or not words or not self.encoder.source.reads(language):
-            return None
-        vector = self.encoder.encode_texts([words])
-        require_usable(vector, self.encoder.id, "caption", [words])
-        cosine = float(self.images.array[row] @ vector[0])
+        row = int(self.images.rows([image_id])[0])
+        asked = [(normalise_caption(caption), language_of(caption)) for caption in captions]
+        usable = [
+            bool(words) and row >= 0 and self.encoder.source.reads(language) for words, language in asked
+        ]
+        known = self._encoded(
+            [words for (words, _), is_usable in zip(asked, usable, strict=True) if is_usable]
+        )
+        found: list[LiveScore | None] = []
+        for (words, language), is_usable in zip(asked, usable, strict=True):
+            if not is_usable:
+                found.append(None)
+                continue
+            vector, is_truncated = known[words]
+            cosine = float(self.images.array[row] @ vector)
+            found.append(LiveScore(cosine, self._place(cosine, language), is_truncated))
+        return found
+
+    def _place(self, cosine: float, language: str) -> float | None:
         others = self.cosines.get(language if language != NO_LETTERS else main_language(self.cosines))
-        place = None if others is None else float(others.searchsorted(cosine)) / len(others)
-        return LiveScore(cosine, place, self.encoder.is_truncated([words])[0])
+        return None if others is None else float(others.searchsorted(cosine)) / len(others)
+
+    def _encoded(self, texts: Sequence[str]) -> dict[str, tuple[NDArray[np.float32], bool]]:
+        """Text -> (D,), and whether its end did not count."""
+        known = dict(self._texts)
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            vectors = self.encoder.encode_texts(new)
+            require_usable(vectors, self.encoder.id, "caption", new)
+            added = dict(zip(new, zip(vectors, self.encoder.is_truncated(new), strict=True), strict=True))
+            known = {**known, **added}
+            self._texts = {
+                **(known if len(known) < KEPT_TEXTS else {}),
+                **added,
+            }  # in one step: others read it
+        return {text: known[text] for text in texts}
 
     def is_current(self) -> bool:
         """False when another encoder ranks the queue, or the site was scored anew: then make a new one."""

@@ -78,7 +78,7 @@ def learn(pairs: Pairs) -> SiteFit:
             usable = others[stated[others, slot] >= 0][:SLOT_PAIRS]
             options = np.unique(stated[usable, slot])
             if len(usable) >= FEWEST_STATED and len(options) > 1:
-                found = _discriminant(pairs.image_vectors(usable), stated[usable, slot], options)
+                found = discriminant(pairs.image_vectors(usable), stated[usable, slot], options)
                 arrays |= {f"{name}/{slot}/{fold}": array for name, array in found.items()}
     return SiteFit(arrays)
 
@@ -102,7 +102,7 @@ def _inverse_root(centred: Vectors2D) -> Vectors2D:
     return np.asarray(directions / np.sqrt(lifted) @ directions.T, dtype=np.float32)
 
 
-def _discriminant(photos: Vectors2D, option: Ints, options: Ints) -> Arrays:
+def discriminant(photos: Vectors2D, option: Ints, options: Ints) -> Arrays:
     """Linear discriminant with a shrunk covariance (Chen et al. 2010, doi 10.1109/TSP.2010.2053029).
 
     log P(option | photo) = weights @ photo + offsets, up to a constant.

@@ -197,16 +197,15 @@ def test_a_correction_goes_from_the_queue_to_the_store(web: Web, browser: Browse
         speak(page, "en")
         page.locator(f".st-key-open-{worst} button").click()
         enter_name(page, "佐藤")
-        assert (
-            page.locator("[data-testid=stImage] img").evaluate("img => img.complete && img.naturalWidth")
-            == 400
-        )
+        photo = page.locator(".st-key-viewer .viewer > .stage img")
+        page.wait_for_function("img => img.complete && img.naturalWidth === 400", arg=photo.element_handle())
+        page.locator(".st-key-row-count input").fill("1")
         for slot, words in (("part", "bracket"), ("material", "brass"), ("defect", "chip"), ("place", "left"),
                             ("severity", "severe"), ("background", "cloth")):  # fmt: skip
             pick(page, slot, words)
         for caption in made.values():
             expect(page.locator(".st-key-compiled")).to_contain_text(caption)
-        page.keyboard.press("Control+s")
+        page.keyboard.press("Enter")
         expect(page.locator(".st-key-saved")).to_contain_text(made["en"], timeout=WAIT_MS)
         assert page.locator("[data-testid=stMain]").evaluate("e => e.scrollHeight - e.clientHeight") <= 0, (
             "scrolls"

@@ -64,20 +64,25 @@ def test_the_panel_beside_the_form(scored: Web, browser: Browser, language: str)
         before = save.bounding_box()
         page.get_by_role("button", name=_("Why is this here?")).click()
         tab(page, _("Captions of photos like this one"))
-        panel = page.locator(".st-key-why")
+        panel = page.locator(".st-key-why-panel")
         expect(panel.locator("img")).to_have_count(3, timeout=WAIT_MS)
-        assert min(widths(page, ".st-key-why")) > 0
+        assert min(widths(page, ".st-key-why-panel")) > 0
         assert save.bounding_box() == before, "the form has not moved"
-        tab(page, _("Words and places"))
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name=_("Words and places")).click()
+        panel = page.locator(".st-key-heat-panel")
         expect(panel.get_by_text(_("Where does a phrase fit?"))).to_be_visible(timeout=WAIT_MS)
         panel.locator("input").fill("真鍮" if language == "ja" else "brass")
         panel.locator("input").press("Enter")
-        expect(panel.locator("img")).to_have_count(1, timeout=WAIT_MS)
-        assert min(widths(page, ".st-key-why")) > 0
-        expect(panel.get_by_text("3 × 3")).to_be_visible()
+        expect(page.get_by_text("3 × 3")).to_be_visible(timeout=WAIT_MS)
+        photo = page.locator(".st-key-viewer .viewer > .stage img")
+        expect(photo).to_have_attribute("src", re.compile("/photos/heat/"), timeout=WAIT_MS)
+        page.wait_for_function("img => img.complete && img.naturalWidth > 0", arg=photo.element_handle())
         box = page.locator("[data-testid=stPopoverBody]").bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 1280 and box["y"] + box["height"] <= 800
-        address = str(panel.locator("img").get_attribute("src"))
+        address = str(photo.get_attribute("src"))
+        panel.get_by_role("button", name=_("Show the plain photo")).click()
+        expect(photo).not_to_have_attribute("src", re.compile("/photos/heat/"), timeout=WAIT_MS)
         path = address.removeprefix(scored.address)
         status, headers, body = scored.get(path)
         assert (status, headers["content-type"]) == (200, "image/jpeg") and body[:2] == b"\xff\xd8"

@@ -1,6 +1,7 @@
 """Correct: the photo at the left, the form at the right, filled in with what the old caption says; then the next pair.
 
-Every click is kept in the store, and the time between two actions is summed (annotate/form.py: add_active).
+Every click is kept in the store. The keyboard alone is enough (annotate/pages/keys.py), and the time that somebody is
+really at it is summed (annotate/clock.py).
 """
 
 from __future__ import annotations
@@ -10,27 +11,26 @@ from typing import Any
 import streamlit as st
 
 from annotate import corrections, form, queue
-from annotate.pages import inputs, narrowed, person, progress, why, work
+from annotate.pages import answers, inputs, keys, meter, narrowed, person, photo, progress, rubric, why, work
 from annotate.pages import queue as queue_page
 from annotate.pages.elements import (
     Opened,
+    clock_url,
     empty,
-    escaped,
     go_to,
     note,
     opened,
-    photo_url,
     show_error,
     shows_errors,
 )
 from annotate.pages.jobs_strip import live_strip
 from annotate.pages.work import Work
 from data.errors import GenbaError
-from data.messages import LANGUAGES, moment
+from data.messages import LANGUAGES
 from data.templates import SlotError
 
-PHOTO_WIDTH, PHOTO_HEIGHT = 440, 360
-RECENT = 6
+LANGUAGE_WIDTH = 60
+REASONS_SHOWN = 2  # the others stand under "Why is this here?"
 
 
 @shows_errors
@@ -40,17 +40,25 @@ def page() -> None:
     if not st.session_state.get("name"):
         _ask_name(at)
         return
-    hand = work.in_hand(at)
-    _head(at)
-    if hand is None:
-        _nothing(at)
-        return
-    left, right = st.columns([5, 8], gap="medium")
-    with left:
-        _photo(hand, at)
-        _old_caption(hand, at)
-    with right:
-        _form()
+    with (
+        at.site.connect() as db
+    ):  # once for the page; nothing is drawn meanwhile, as a button may need the store
+        hand = work.in_hand(at, db)
+        last = corrections.recent(at.site, at.person, answers.RECENT, within=db)
+        counts = progress.counted(at, db)
+    with st.container(key="correct", gap="small"):
+        _head(last, counts, at)
+        if hand is None:
+            _nothing(at)
+            return
+        left, right = st.columns([5, 8], gap="medium")
+        with left, st.container(gap="xsmall"):
+            photo.show()
+            _old_caption(hand, at)
+            rubric.show(at)
+        with right:
+            _form()
+        keys.component("clock", "clock", {"token": hand.token, "url": clock_url(at.site)})
 
 
 def _ask_name(at: Opened) -> None:
@@ -67,112 +75,23 @@ def _ask_name(at: Opened) -> None:
             note(_("Please enter your name."))
 
 
-def _head(at: Opened) -> None:
+def _head(last: list[dict[str, Any]], counts: tuple[int, int], at: Opened) -> None:
     _ = at.translate
-    last = corrections.recent(at.site, at.person, RECENT)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.title(_("Correct"), anchor=False, width="content")
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
+    ):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
-            progress.show(at)
-            with st.popover(_("What is a good caption?"), icon=":material/menu_book:", type="tertiary"):
-                _rubric(at)
-            with st.popover(_("Last answers"), icon=":material/history:", type="tertiary"):
-                _recent(last, at)
-    _notice(last, at)
-
-
-def _rubric(at: Opened) -> None:
-    """What a good caption is, with examples; the words come from the template."""
-    _ = at.translate
-    template = at.site.template()
-    one = template.language(at.language) if at.language in template.languages else template.languages[0]
-    for line in template.rubric[one]:
-        st.text(f"• {line}")
-    examples = template.examples.get(one)
-    if examples is None:
-        return
-    for good in examples.good:
-        with st.container(horizontal=True, wrap=False):
-            st.badge(_("good"), icon=":material/check:", color="green")
-            st.text(good)
-    for bad in examples.bad:
-        with st.container(horizontal=True, wrap=False):
-            st.badge(_("poor"), icon=":material/close:", color="red")
-            with st.container(gap=None):
-                st.text(bad.caption)
-                note(bad.why)
-
-
-def _notice(answers: list[dict[str, Any]], at: Opened) -> None:
-    """What was just saved, with its undo; or why another pair came than the one that was asked for."""
-    _ = at.translate
-    text = st.session_state.pop("notice", None)
-    saved = st.session_state.get("saved")
-    last = next((one for one in answers if one["correction_id"] == saved), None)
-    if text:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", key="notice"):
-            st.badge(_("Note"), icon=":material/info:", color="orange")
-            st.text(text)
-    if last:
+            st.title(_("Correct"), anchor=False, width="content")
+            progress.show(at, counts=counts)
+        with st.container(key="notices"):  # always there, so that what stands beside it never moves
+            answers.notice(last, at)
         with st.container(
-            border=True, horizontal=True, vertical_alignment="center", gap="small", key="saved"
+            horizontal=True, vertical_alignment="center", width="content", gap="xsmall", wrap=False
         ):
-            if last["state"] == "conflict":
-                st.badge(
-                    _("Kept, but somebody else answered first"), icon=":material/call_split:", color="orange"
-                )
-            else:
-                st.badge(_("Saved"), icon=":material/check_circle:", color="green")
-            st.text(_said(last, at), width="stretch", wrap=False)
-            if st.button(
-                _("Undo"), key="undo-last", icon=":material/undo:", type="tertiary", shortcut="Alt+Z"
-            ):
-                work.undo(last["correction_id"], last["old_pair_id"], at)
-                st.rerun()
-
-
-def _said(answer: dict[str, Any], at: Opened) -> str:
-    """An answer in one line: the new caption in the reader's language, else the verdict in words."""
-    languages = at.site.settings.site.languages
-    if answer["captions"]:
-        by_language = dict(zip(languages, answer["captions"], strict=False))
-        return str(by_language.get(at.language) or answer["captions"][0])
-    return verdict_name(answer["verdict"], at)
-
-
-def verdict_name(verdict: str, at: Opened) -> str:
-    """A verdict in words."""
-    _ = at.translate
-    return {
-        "fix": _("Corrected"),
-        "ok": _("Already right"),
-        "not_sure": _("Not sure"),
-        "unusable": _("Unusable photo"),
-        "private": _("Private content"),
-    }[verdict]
-
-
-def _recent(answers: list[dict[str, Any]], at: Opened) -> None:
-    """The person's last answers; each can be taken back."""
-    _ = at.translate
-    if not answers:
-        note(_("Your answers appear here, and can be taken back."))
-    for row in answers:
-        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-            with st.container(gap=None, width=340):
-                st.text(_said(row, at), wrap=False)
-                note(f"{verdict_name(row['verdict'], at)} · {moment(row['created_at'], at.language)}")
-            if st.button(_("Undo"), key=f"undo-{row['correction_id']}", icon=":material/undo:"):
-                work.undo(row["correction_id"], row["old_pair_id"], at)
-                st.rerun()
-
-
-def _photo(hand: Work, at: Opened) -> None:
-    """The photo, as large as fits; a click opens it in full size."""
-    url = photo_url(at.site, hand.row["image_id"])
-    width = min(PHOTO_WIDTH, int(PHOTO_HEIGHT * hand.width / max(hand.height, 1)))
-    alt = at.translate("Photo {name}").format(name=hand.row["image"])
-    st.image(url, width=width, link=url, alt=alt)
+            with st.container(width="content", key="undo"):
+                answers.undo_button(last, at)
+            answers.panel(last, at)
+            keys.show(at)
 
 
 def _old_caption(hand: Work, at: Opened) -> None:
@@ -191,14 +110,8 @@ def _old_caption(hand: Work, at: Opened) -> None:
         with st.container(gap=None):
             if hand.is_blind:
                 note(_("No reasons are shown for this one: judge it by the photo alone."))
-            for reason in [] if hand.is_blind else hand.row["reasons"][: queue_page.REASONS_SHOWN]:
+            for reason in [] if hand.is_blind else hand.row["reasons"][:REASONS_SHOWN]:
                 note("• " + words(reason, at.language))
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        note(_("File: {name}").format(name=hand.row["image"]))
-        if hand.task_url:
-            st.link_button(
-                _("Open in Label Studio"), hand.task_url, type="tertiary", icon=":material/open_in_new:"
-            )
 
 
 @st.fragment
@@ -210,66 +123,70 @@ def _form() -> None:
         st.rerun()
         return
     try:
-        with st.container(border=True, gap="xsmall", key="form"):
-            _questions(hand, at)
-        _compiled(hand, at)
+        template = at.site.template()
+        language = at.language if at.language in template.languages else template.languages[0]
+        asked = form.items(template, hand.values, language, hand.show_errors)
+        with st.container(border=True, gap="xxsmall", key="form"):
+            for item in asked:
+                inputs.show(item, hand, at)
+        made, fit = _compiled(hand, at)
         if failure := st.session_state.pop("failure", None):
             show_error(failure)
-        _verdicts(hand, at)
-        if hand.is_dirty:  # last, so that the person sees the click's effect before the store is asked
+        _verdicts(hand, asked, at)
+        if hand.is_dirty:  # late, so that the person sees the click's effect before the store is asked
             work.keep(hand, at)
+        with fit:  # last: the encoder takes some milliseconds
+            meter.show(hand, made, at)
     except GenbaError as error:
         show_error(error)
 
 
-def _questions(hand: Work, at: Opened) -> None:
-    template = at.site.template()
-    language = at.language if at.language in template.languages else template.languages[0]
-    for item in form.items(template, hand.values, language, hand.show_errors):
-        inputs.show(item, hand, at)
-
-
-def _compiled(hand: Work, at: Opened) -> None:
-    """The captions that will be saved, live, in each language of the site."""
+def _compiled(hand: Work, at: Opened) -> tuple[dict[str, str], Any]:
+    """The captions that will be saved, live, in each language of the site; and the place for the meter."""
     _ = at.translate
     template = at.site.template()
     made = form.compiled(template, hand.values, at.site.settings.site.languages)
     is_begun = form.answers(template, hand.values) != form.answers(
         template, form.prefill(template, "", "und")
     )
-    language = at.language if at.language in template.languages else template.languages[0]
-    left = form.missing(template, hand.values, language)
     with st.container(border=True, gap="xsmall", key="compiled"):
-        note(_("New caption"))
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            note(_("New caption"))
+            fit = st.container(width="content")
         for one, text in made.items():
             with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
-                with st.container(width=inputs.LABEL_WIDTH):
+                with st.container(width=LANGUAGE_WIDTH):
                     note(LANGUAGES[one])
                 st.text((text if is_begun else "") or "…", width="stretch")
-        if left:
-            listed = ("、" if at.language == "ja" else ", ").join(left)
-            text = escaped(_("Still to answer: {items}").format(items=listed))
-            st.badge(text, icon=":material/pending:", color="orange")
+    return made if is_begun else {}, fit
 
 
-def _verdicts(hand: Work, at: Opened) -> None:
+def _verdicts(hand: Work, asked: list[form.Item], at: Opened) -> None:
     _ = at.translate
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="verdicts"):
         st.button(
-            _("Save the correction"), key="fix", type="primary", icon=":material/check:", shortcut="Ctrl+S",
-            on_click=_save, args=("fix",),
-        )  # fmt: skip
-        for verdict, icon, shortcut in (
-            ("ok", ":material/thumb_up:", "Alt+A"),
-            ("not_sure", ":material/help:", "Alt+N"),
-            ("unusable", ":material/no_photography:", "Alt+U"),
-            ("private", ":material/lock:", "Alt+P"),
+            _("Save the correction"),
+            key="fix",
+            type="primary",
+            icon=":material/check:",
+            on_click=_save,
+            args=("fix",),
+        )
+        for verdict, icon in (
+            ("ok", ":material/thumb_up:"),
+            ("not_sure", ":material/help:"),
+            ("unusable", ":material/no_photography:"),
+            ("private", ":material/lock:"),
         ):
             if verdict != "ok" or not hand.is_missing:
-                words = verdict_name(verdict, at)
-                st.button(words, key=verdict, icon=icon, shortcut=shortcut, on_click=_save, args=(verdict,))
-        with st.popover(_("Skip"), icon=":material/skip_next:", type="tertiary"):
+                words = answers.verdict_name(verdict, at)
+                st.button(words, key=verdict, icon=icon, on_click=_save, args=(verdict,))
+        with (
+            st.container(key="skip", width="content"),
+            st.popover(_("Skip"), icon=":material/skip_next:", type="tertiary"),
+        ):
             _skip(hand, at)
+        keys.listen(hand, asked, at.site.template())
 
 
 def _save(verdict: str) -> None:
@@ -281,8 +198,10 @@ def _save(verdict: str) -> None:
         work.save(hand, verdict, opened())
     except SlotError:
         hand.show_errors = True
+        hand.refused += 1
     except GenbaError as error:
         st.session_state["failure"] = error
+        hand.refused += 1
 
 
 def _skip(hand: Work, at: Opened) -> None:

@@ -113,6 +113,18 @@ def heat_url(site: Site, key: str) -> str:
     return _absolute(site, heat_address(site, key))
 
 
+def clock_url(site: Site) -> str:
+    """Where the browser reports its active seconds (annotate/clock.py)."""
+    return _absolute(site, "/clock")
+
+
+def map_url(site: Site, name: str, **query: str) -> str:
+    """The signed address of a part of the map (annotate/explore_held.py)."""
+    from annotate.explore_held import address
+
+    return _absolute(site, address(site, name, **query))
+
+
 def _absolute(site: Site, address: str) -> str:
     """Streamlit takes no relative ones."""
     url = urlsplit(st.context.url or f"http://{site.settings.web.host}:{site.settings.web.port}")

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from scoring.encoders import Encoder
 
 LOOK_SECONDS = 1.0
+WHICH_SECONDS = 10.0  # so much later is another encoder noticed
 
 
 def loaded(site: Site) -> Encoder | None:
     """The encoder, or None while it is loaded. Raises GenbaError when it cannot be had; the next call tries anew."""
-    loading = _loading(str(site.root), site.queue_encoder())
+    loading = _loading(str(site.root), _which(str(site.root)))
     if not loading.encoder.done():
         return None
     try:
@@ -45,12 +46,18 @@ def loaded(site: Site) -> Encoder | None:
 def waiting() -> None:
     """Says that the encoder is being loaded, and draws the page again when it is there."""
     at = opened()
-    loading = _loading(str(at.site.root), at.site.queue_encoder())
+    loading = _loading(str(at.site.root), _which(str(at.site.root)))
     if loading.encoder.done():
         st.rerun()
     seconds = number(time.time() - loading.began_at, at.language)
     st.badge(at.translate("Loading the encoder"), icon=":material/hourglass_top:", color="blue")
     note(at.translate("This happens once and takes some seconds: {n} so far.").format(n=seconds))
+
+
+@st.cache_data(ttl=WHICH_SECONDS, show_spinner=False)
+def _which(root: str) -> str:
+    """The encoder that ranks the queue; every click asks, so the store is not."""
+    return Site.open(root).queue_encoder()
 
 
 @dataclass(frozen=True)

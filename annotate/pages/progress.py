@@ -11,34 +11,47 @@ from annotate.pages import narrowed
 from annotate.pages.elements import Opened
 from data.messages import number
 from data.site import Site
-from data.store import now
+from data.store import Database, now
 
 
-def answered_today(site: Site, person: str, zone: tzinfo | None = None) -> int:
-    """Standing answers of this person since midnight. zone: of the calendar day; default: this machine's."""
+def answered_today(
+    site: Site, person: str, zone: tzinfo | None = None, within: Database | None = None
+) -> int:
+    """Standing answers of this person since midnight. zone: of the calendar day; default: this machine's.
+
+    within: an open transaction.
+    """
     midnight = now().replace(tzinfo=UTC).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     since: datetime = midnight.astimezone(UTC).replace(tzinfo=None)
-    with site.connect() as db:
+    with site.connect(within) as db:
         return int(
             db.value(
-                "SELECT count(*) FROM corrections WHERE annotator = ? AND state IN ('active', 'conflict') "
-                "AND created_at >= ?",
-                [person, since],
+                "SELECT (SELECT count(*) FROM corrections WHERE annotator = $person "
+                "AND state IN ('active', 'conflict') AND created_at >= $since) + (SELECT count(*) FROM reviews "
+                "WHERE reviewer = $person AND state IN ('agreed', 'differs', 'decided') AND answered_at >= $since)",
+                {"person": person, "since": since},
             )
         )
 
 
-def show(at: Opened, waiting: int | None = None) -> None:
-    """Badges for the head of a page: answered today, waiting. waiting: where the page has counted already.
+def counted(at: Opened, db: Database) -> tuple[int, int]:
+    """(answered today, waiting in the slice in which this person works). db: an open transaction."""
+    waiting = queue.count(at.site, **narrowed.current().arguments, within=db)
+    return answered_today(at.site, at.person, within=db), waiting
 
-    Without it the page is the one that works through the slice, and the slice and its own count stand there.
+
+def show(at: Opened, waiting: int | None = None, counts: tuple[int, int] | None = None) -> None:
+    """Badges for the head of a page: answered today, waiting.
+
+    waiting: where the page has counted the whole queue. counts (`counted`): on the page that works through the slice,
+    which stands there too.
     """
     _ = at.translate
-    if waiting is None:
+    if counts is None:
+        counts = answered_today(at.site, at.person), waiting if waiting is not None else queue.count(at.site)
+    else:
         narrowed.badge(at)
-        waiting = queue.count(at.site, **narrowed.current().arguments)
+    today, left = (number(count, at.language) for count in counts)
     if st.session_state.get("name"):
-        done = number(answered_today(at.site, at.person), at.language)
-        st.badge(_("Today: {n}").format(n=done), icon=":material/task_alt:", color="green")
-    left = number(waiting, at.language)
+        st.badge(_("Today: {n}").format(n=today), icon=":material/task_alt:", color="green")
     st.badge(_("Waiting: {n}").format(n=left), icon=":material/pending_actions:", color="blue")

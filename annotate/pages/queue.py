@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from annotate import queue
-from annotate.pages import narrowed, progress
+from annotate.pages import narrowed, progress, since_yesterday
 from annotate.pages.elements import Opened, empty, go_to, note, opened, photo_url, shows_errors
 from annotate.pages.jobs_strip import live_strip
 from annotate.pages.narrowed import Narrowed
@@ -41,6 +41,7 @@ def page() -> None:
                 _("Start with the first"), type="primary", icon=":material/play_arrow:", key="start"
             ):
                 _open(None, chosen)
+    since_yesterday.show(at, queue.count(at.site) if chosen else waiting)
     live_strip()
     if not waiting:
         nothing(at, bool(chosen))

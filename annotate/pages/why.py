@@ -1,5 +1,5 @@
 """Why is this here: beside the caption a panel with all reasons, photos that it fits better, captions of photos like
-this one, the words that pull it down, and where in the photo a phrase fits.
+this one; beside the photo a panel with the words that pull the caption down, and where in the photo a phrase fits.
 
 Never drawn for a pair that is judged blind. Photos and captions come from stored vectors; only words and places need
 the encoder, which is loaded when somebody opens them (annotate/pages/encoder.py).
@@ -8,6 +8,7 @@ the encoder, which is loaded when somebody opens them (annotate/pages/encoder.py
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH = 620
 PHOTO_WIDTH, SMALL_WIDTH = 196, 84
-HEAT_WIDTH, HEAT_HEIGHT = 300, 230
+HEAT_PANEL_WIDTH = 420
 PHRASE_LENGTH = 200
 
 
@@ -36,7 +37,7 @@ def show() -> None:
         return
     at = opened()
     _ = at.translate
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, horizontal_alignment="right", key="why"):
         panel = st.popover(
             _("Why is this here?"), icon=":material/help_center:", type="tertiary", key=f"why-{hand.token}",
             on_change=hand.touch,
@@ -47,9 +48,8 @@ def show() -> None:
         _("Reasons"): _reasons,
         _("Photos that it fits better"): _photos,
         _("Captions of photos like this one"): _captions,
-        _("Words and places"): _words_and_places,
     }
-    with panel, st.container(key="why", width=PANEL_WIDTH):
+    with panel, st.container(key="why-panel", width=PANEL_WIDTH):
         tabs = st.tabs(list(shown), key=f"why-tabs-{hand.token}", on_change=hand.touch)
         for tab, draw in zip(tabs, shown.values(), strict=True):
             with tab:
@@ -131,24 +131,58 @@ def _photo(
     place.image(url, width=width, link=url, alt=alt, caption=caption)
 
 
-def _words_and_places(hand: Work, at: Opened) -> None:
-    """The words of the caption with what each does, and the photo with the place where a phrase fits."""
-    encoder = encoders.loaded(at.site)
-    if encoder is None:
-        encoders.waiting()
-        return
+@dataclass(frozen=True)
+class Heat:
+    """A heat map over the photo: its signed address, the phrase, and how it is to be read."""
+
+    url: str
+    phrase: str
+    said: str
+
+
+def heat_panel(hand: Work, at: Opened) -> Heat | None:
+    """The button beside the photo: the words of the caption with what each does, and a phrase to look for.
+
+    The map of the phrase lies over the photo itself, so it can be zoomed. Raises GenbaError where the encoder cannot be
+    had or a photo cannot be read.
+    """
     _ = at.translate
     phrase_key = f"why-phrase-{hand.token}"
-    left, right = st.columns(2)
-    with left:
-        if not hand.is_missing:
-            _words(hand, at, encoder, phrase_key)
-        phrase = st.text_input(
-            _("Where does a phrase fit?"), key=phrase_key, max_chars=PHRASE_LENGTH, on_change=hand.touch,
-            placeholder=_("Type a phrase"), icon=":material/search:",
+    with st.container(key="heat", width="content"):
+        panel = st.popover(
+            _("Words and places"), icon=":material/local_fire_department:", type="tertiary",
+            key=f"heat-{hand.token}", on_change=hand.touch,
         )  # fmt: skip
-    with right:
-        _heat(hand, at, encoder, phrase.strip())
+    phrase = str(st.session_state.get(phrase_key) or "").strip()
+    if not panel.open and not phrase:
+        return None
+    encoder = encoders.loaded(at.site)
+    if panel.open:
+        with panel, st.container(key="heat-panel", width=HEAT_PANEL_WIDTH):
+            if encoder is None:
+                encoders.waiting()
+            else:
+                _words_and_phrase(hand, at, encoder, phrase_key)
+    return _heat(hand, at, encoder, phrase) if encoder and phrase else None
+
+
+def _words_and_phrase(hand: Work, at: Opened, encoder: Encoder, phrase_key: str) -> None:
+    _ = at.translate
+    if not hand.is_missing:
+        _words(hand, at, encoder, phrase_key)
+    if _places(hand, at, encoder) is None:
+        note(_("This encoder gives one vector for the whole photo and none for its places."))
+        return
+    st.text_input(
+        _("Where does a phrase fit?"), key=phrase_key, max_chars=PHRASE_LENGTH, on_change=hand.touch,
+        placeholder=_("Type a phrase"), icon=":material/search:",
+    )  # fmt: skip
+
+    def plain() -> None:
+        hand.touch()
+        st.session_state[phrase_key] = ""
+
+    st.button(_("Show the plain photo"), icon=":material/image:", on_click=plain)
 
 
 def _words(hand: Work, at: Opened, encoder: Encoder, phrase_key: str) -> None:
@@ -188,28 +222,23 @@ def _labelled(word: str, effect: float, at: Opened) -> str:
     return f":red[**{text}**]" if rounded < 0 else text
 
 
-def _heat(hand: Work, at: Opened, encoder: Encoder, phrase: str) -> None:
+def _heat(hand: Work, at: Opened, encoder: Encoder, phrase: str) -> Heat | None:
+    from data.heat_maps import keep_heat_map
+
     _ = at.translate
     places = _places(hand, at, encoder)
     if places is None:
-        note(_("This encoder gives one vector for the whole photo and none for its places."))
-        return
-    if not phrase:
-        return
-    from data.heat_maps import keep_heat_map
-
+        return None
     heat = places.heat(encoder.encode_texts([phrase])[0])
-    image_id = hand.row["image_id"]
-    url = heat_url(at.site, keep_heat_map(at.site, image_id, heat, places.box))
-    width = min(HEAT_WIDTH, int(HEAT_HEIGHT * hand.width / max(hand.height, 1)))
-    st.image(url, width=width, alt=_("Where “{phrase}” fits in the photo").format(phrase=phrase))
+    url = heat_url(at.site, keep_heat_map(at.site, hand.row["image_id"], heat, places.box))
     said = _(
         "Darkest: it fits best here ({high}). Unchanged: least ({low}). "
         "A hint only: the encoder tells {rows} × {columns} places apart."
     )
     rows, columns = heat.shape
     high, low = _fit(float(heat.max()), at), _fit(float(heat.min()), at)
-    note(said.format(high=high, low=low, rows=rows, columns=columns).replace(" × ", "\u00a0×\u00a0"))
+    words = said.format(high=high, low=low, rows=rows, columns=columns).replace(" × ", "\u00a0×\u00a0")
+    return Heat(url, phrase, words)
 
 
 def _places(hand: Work, at: Opened, encoder: Encoder) -> Any:

@@ -40,9 +40,9 @@ def test_the_form_begins_with_what_the_old_caption_says_and_with_defaults() -> N
     found = form.prefill(PARTS, "トレーの上の鋼製ボルト2本、左端に軽微なキズ", "ja")
     assert found == BOLT
     assert form.prefill(PARTS, "rusty pipe on the belt", "en") == {
-        "part": "pipe", "count": 1, "defect": "rust", "background": "conveyor",
+        "part": "pipe", "defect": "rust", "background": "conveyor",
     }  # fmt: skip
-    assert form.prefill(PARTS, "", "und") == {"count": 1}
+    assert form.prefill(PARTS, "", "und") == {}
 
 
 def test_hidden_and_empty_answers_are_not_submitted() -> None:

@@ -17,6 +17,7 @@ from annotate.labeling_config import (
     Refused,
     from_result,
     labeling_config,
+    lost_by,
     mark_of,
     prediction,
     to_result,
@@ -167,6 +168,25 @@ def test_every_slot_stands_on_the_page(template: Template) -> None:
     assert len(names) == len(set(names)) == len(template.slots) + 3
     hotkeys = [choice.get("hotkey") for choice in root.iter("Choice") if choice.get("hotkey")]
     assert len(hotkeys) == len(set(hotkeys)) and hotkeys[:5] == ["1", "2", "3", "4", "5"]
+    # What Label Studio accepts although it cannot work:
+    for choices in root.iter("Choices"):
+        shown = [choice.get("value") for choice in choices]
+        assert len(shown) == len(set(shown)) and all(shown)
+    boxes = [view for view in root.iter("View") if view.get("visibleWhen")]
+    assert {view.get("whenTagName") for view in boxes} <= set(names)
+    assert {tag.tag for tag in root.iter()} <= {"View", "Image", "Text", "Header", "Choice", *tags.values()}
+
+
+def test_what_a_changed_page_would_lose() -> None:
+    template = load_template("parts")
+    old = labeling_config(template, ["ja", "en"])
+    assert lost_by(old, labeling_config(template, ["en"])) == [], "other words lose nothing"
+    more = old.replace('alias="bolt"', 'alias="bolt"/><Choice value="rod" alias="rod"')
+    assert lost_by(old, more) == [] and lost_by(more, old) == ["part=rod"]
+    assert lost_by(old, old.replace('name="count"', 'name="number"')) == ["count (Number)"]
+    assert lost_by(old, old.replace("$caption", "$text")) == ["$caption"]
+    text = '<View><TextArea name="note" toName="genba-photo"/></View>'
+    assert lost_by(text, text.replace("TextArea", "Rating")) == ["note (TextArea)"]
 
 
 def test_conditions_become_boxes() -> None:

@@ -14,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from annotate import audit, corrections, form_drafts, queue
+from annotate.draft_record import Draft
 from annotate.pages import person, progress
 from data import jobs
 from data.messages import catalogue, translator
@@ -191,6 +192,21 @@ def test_the_form_begins_with_the_old_caption_and_shows_what_it_makes(
         assert template.caption(BOLT, one) in [element.value for element in at.text]
     choose(at, "material", "brass")
     assert template.caption({**BOLT, "material": "brass"}, language) in texts(at)
+
+
+def test_a_draft_fills_the_form_says_so_and_stays_with_the_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposed = Draft("d1", pair_of(site, 2), "zero-shot", "1", BOLT, dict.fromkeys(BOLT, 0.6), {"en": "2 bolts"},
+                     quality=0.6, calibrated=True)  # fmt: skip
+    monkeypatch.setattr("annotate.drafts.best_draft", lambda site, pair_id, within: proposed)
+    at = show("correct", site, "en", monkeypatch, open_pair=pair_of(site, 2))
+    assert {slot: fills(at, slot) for slot in BOLT} == BOLT
+    assert "Proposed by the machine, 60 % sure" in texts(at)
+    choose(at, "material", "brass")
+    click(at, "fix")
+    kept = rows(site, "SELECT draft FROM corrections")[0]["draft"]
+    assert (kept["draft_id"], kept["changed"], kept["approver"]) == ("d1", ["material"], "佐藤")
 
 
 def test_an_answer_is_saved_with_its_time_and_the_next_pair_comes(

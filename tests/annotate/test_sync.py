@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock
 
-from annotate import outbox, projects, queue
-from annotate.corrections import submit, undo
-from annotate.label_studio import LabelStudio, LabelStudioError
+from annotate import projects, queue
+from annotate.corrections import undo
+from annotate.label_studio import LabelStudio
 from annotate.labeling_config import VERDICT, from_result, to_result
 from annotate.projects import studio_of
 from annotate.sync import pull, push, sync
 from data.errors import GenbaError
 from data.settings import set_value
 from data.site import Site
-from tests.annotate.conftest import RunningLabelStudio, free_port
-from tests.annotate.sites import BOLT, fill, pair_of, rows, site_beside
+from tests.annotate.conftest import RunningLabelStudio
+from tests.annotate.exchange import (
+    SLOTS,
+    annotations,
+    answer,
+    disagreements,
+    in_page,
+    kinds,
+    project_of,
+    states,
+    task_of,
+)
+from tests.annotate.sites import fill, pair_of, rows, site_beside
 from tests.annotate.test_labeling_config import page_of, region
 from tests.conftest import CHECKOUT
-
-SLOTS = {key: BOLT[key] for key in BOLT}
 
 
 @pytest.fixture
@@ -38,49 +45,6 @@ def site(label_studio: RunningLabelStudio) -> Site:
 @pytest.fixture
 def studio(site: Site) -> LabelStudio:
     return studio_of(site)
-
-
-def answer(site: Site, number: int = 0, annotator: str = "佐藤", verdict: str = "fix", **changed: Any) -> Any:
-    slots = SLOTS | changed if verdict == "fix" else {}
-    return submit(
-        site,
-        pair_id=pair_of(site, number),
-        annotator=annotator,
-        verdict=verdict,
-        slots=slots,
-        active_seconds=20.5,
-    )
-
-
-def project_of(site: Site) -> int:
-    return int(rows(site, "SELECT value FROM state WHERE key = 'label_studio'")[0]["value"]["parts@1"]["id"])
-
-
-def task_of(site: Site, number: int) -> int:
-    found = rows(site, "SELECT ls_task_id FROM tasks WHERE pair_id = ?", pair_of(site, number))
-    return int(found[0]["ls_task_id"])
-
-
-def annotations(site: Site, number: int = 0) -> list[dict[str, Any]]:
-    """What Label Studio holds for a photo's pair, whatever the store believes."""
-    studio, pair_id = studio_of(site), pair_of(site, number)
-    task = studio.existing(project_of(site), [pair_id]).get(pair_id)
-    return (studio.annotations(task) or []) if task else []
-
-
-def in_page(site: Site, number: int, result: list[dict[str, Any]], seconds: float = 12.0, **more: Any) -> int:
-    """Answer as Label Studio's own page does: the signed-in account's annotation, without id or mark of ours."""
-    made = studio_of(site).sdk.annotations.create(
-        id=task_of(site, number), result=result, lead_time=seconds, **more
-    )
-    return int(made.id)  # type: ignore[arg-type]
-
-
-def states(site: Site) -> list[str]:
-    return [
-        row["state"]
-        for row in rows(site, "SELECT state FROM corrections ORDER BY created_at, supersedes NULLS FIRST")
-    ]
 
 
 def python(code: str, site: Site) -> subprocess.Popen[bytes]:
@@ -182,31 +146,6 @@ def test_an_answer_of_the_app_is_there_exactly_once(site: Site, studio: LabelStu
     ]
 
 
-@pytest.mark.parametrize("is_killed", [True, False], ids=["kill -9, pull", "interrupted, sync"])
-def test_stopped_between_sending_and_recording(
-    site: Site, is_killed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = answer(site)
-    if is_killed:
-        kill = "import os\nfrom annotate import outbox, sync\noutbox.stand = lambda *_: os.kill(os.getpid(), 9)\n"
-        assert python(kill + "sync.sync(site)", site).wait(timeout=120) == -signal.SIGKILL
-    else:
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(outbox, "stand", interrupted)
-            sync(site)
-    assert len(annotations(site)) == 1
-    assert rows(site, "SELECT ls_annotation_id FROM corrections") == [{"ls_annotation_id": None}]
-    assert (pull(site) if is_killed else sync(site)).new == 0
-    found = rows(site, "SELECT correction_id, ls_annotation_id AS annotation, state FROM corrections")
-    there = annotations(site)[0]["id"]
-    assert found == [{"correction_id": made.correction_id, "annotation": there, "state": "active"}]
-    assert rows(site, "SELECT * FROM outbox WHERE done_at IS NULL") == [] and len(annotations(site)) == 1
-
-
-def interrupted(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def test_undone_and_replaced_answers_leave_label_studio(site: Site) -> None:
     first = answer(site)
     sync(site)
@@ -232,19 +171,6 @@ def test_two_people_at_once_both_reach_label_studio(site: Site) -> None:
     assert sync(site).sent == 2 and states(site) == ["active", "conflict"]
     verdicts = sorted(from_result(site.template(), one["result"])[0] for one in annotations(site))
     assert verdicts == ["fix", "ok"] and sync(site).new == 0
-
-
-def test_label_studio_down_costs_staff_nothing(site: Site, label_studio: RunningLabelStudio) -> None:
-    set_value(site.settings_path, "label_studio", "port", free_port())
-    down = Site.open(site.root)
-    answer(down)
-    for _ in range(2):
-        with pytest.raises(LabelStudioError, match="does not answer"):
-            sync(down)
-    waiting = rows(site, "SELECT attempts, last_error FROM outbox WHERE done_at IS NULL")
-    assert waiting[0]["attempts"] == 2 and "does not answer" in waiting[0]["last_error"]
-    assert sync(site).sent == 1 and len(annotations(site)) == 1
-    assert rows(site, "SELECT last_error FROM outbox") == [{"last_error": None}]
 
 
 # answers made in Label Studio come in
@@ -326,7 +252,7 @@ def test_nonsense_is_told_once_and_stops_nobody(site: Site, studio: LabelStudio)
     assert len(told) == 3 and all(
         any(word in why for why in told) for word in ("spaceship", "bogus", "No pair 'x'")
     )
-    assert pull(site).refused == 0 and pull(site, full=True).refused == 0
+    assert pull(site).refused == 0 and sync(site, full=True).refused == 0
 
 
 def test_a_colleagues_answer_in_label_studio_is_a_conflict(site: Site) -> None:
@@ -350,14 +276,15 @@ def test_a_full_comparison_makes_deleted_tasks_again(site: Site, studio: LabelSt
     for number in lost:
         studio.sdk.tasks.delete(id=str(task_of(site, number)))
     assert sync(site).mended == 0, "a deletion leaves no trace to poll for"
-    found = pull(site, full=True)
-    assert found.tasks_made_again == len(lost)
-    assert found.answers_sent_again == int(0 in lost)
+    found = sync(site, full=True)
+    answers = {"answer-missing": 1} if 0 in lost else {}
+    assert kinds(found) == {"task-missing": len(lost), **answers} and found.mended == sum(
+        kinds(found).values()
+    )
     assert len(annotations(site)) == 1 and states(site) == ["active"]
     tasks = [task["pair_id"] for task in studio.changed_since(project_of(site), None)]
     assert sorted(tasks) == sorted(pair_of(site, number) for number in range(4))
-    again = pull(site, full=True)
-    assert not any(vars(again).values())
+    assert sync(site, full=True).differences == [] and disagreements(site) == []
 
 
 def test_the_newest_task_gone_is_noticed_at_once(site: Site, studio: LabelStudio) -> None:
@@ -376,9 +303,8 @@ def test_doubled_tasks_are_removed_and_ids_taken_over(site: Site, studio: LabelS
     lost = pair_of(site, 0)
     with site.connect() as db:
         db.execute("DELETE FROM tasks WHERE pair_id = ?", [lost])
-    found = pull(site, full=True)
-    assert (found.doubles_removed, found.tasks_found_again) == (2, 1)
-    assert len(list(studio.changed_since(project_of(site), None))) == 2
+    assert kinds(sync(site, full=True)) == {"task-doubled": 1, "task-moved": 1}
+    assert len(list(studio.changed_since(project_of(site), None))) == 4 and disagreements(site) == []
 
 
 def test_another_database_gets_everything_again(site: Site, studio: LabelStudio) -> None:
@@ -404,7 +330,7 @@ def test_a_database_older_than_the_answer_gets_it_again(site: Site, studio: Labe
     studio.delete_annotation(annotations(site)[0]["id"])
     with site.connect() as db:
         db.execute("UPDATE corrections SET ls_updated_at = '2999-01-01T00:00:00Z'")
-    assert pull(site, full=True).answers_sent_again == 1
+    assert kinds(sync(site, full=True)) == {"answer-missing": 1}
     assert len(annotations(site)) == 1 and states(site) == ["active"]
 
 

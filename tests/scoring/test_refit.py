@@ -17,10 +17,11 @@ from scoring.learned import RiskFit
 from scoring.measures import auroc
 from scoring.priority import HELD_BACK
 from scoring.refit import fits, refit, scored_pairs
-from scoring.score import score
+from scoring.score import learn, score
 from scoring.signals import SIGNALS
 from tests.data.makers import photo
 from tests.scoring.conftest import add_pair, scores_of
+from training.worker import Worker
 
 PAIRS = 400
 PARTS = ("bolt", "nut", "washer", "gear")
@@ -226,3 +227,15 @@ def test_whether_people_have_said_something_since(site: Site):
     refit(site, source)
     with site.connect() as db:
         assert not module.is_due(db, source.id)
+
+
+def test_the_worker_learns_from_new_answers_at_once_also_while_a_job_runs(site: Site):
+    worker = Worker(site.root, {})
+    worker.busy_with = "score"
+    say(site, some_answers(site))
+    worker._learn()
+    assert fits(site, site.queue_encoder()) == [], "a scoring fits the risk at its own end"
+    worker.busy_with = "retrain"
+    worker._learn()
+    assert fits(site, site.queue_encoder())
+    assert learn(site) is False, "nothing new"

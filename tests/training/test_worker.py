@@ -264,3 +264,44 @@ def test_what_the_policy_looks_at(site: Site) -> None:
     with site.connect() as db:
         db.execute("UPDATE jobs SET state = 'failed' WHERE job_id = ?", [job_id])
     assert not decide(opened).due  # it failed: not again until more is fixed
+
+
+def test_everything_is_compared_with_label_studio_once_a_night(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for once, however often it looks; not while Label Studio is down; not on the day a site is made."""
+    up: list[bool] = [False]
+    monkeypatch.setattr("data.supervisor.is_healthy", lambda address: up[0])
+    worker = Worker(site.root, {"sync": lambda site, given, progress: {}})
+
+    def asked() -> list[dict[str, Any]]:
+        with site.connect() as db:
+            return db.rows("SELECT job_id, arguments, state FROM jobs WHERE name = 'sync'")
+
+    up[0] = True
+    with site.connect() as db:
+        db.execute("UPDATE events SET occurred_at = ?", [now() + timedelta(seconds=1)])
+    worker._compare()
+    assert asked() == []
+    with site.connect() as db:
+        db.execute("UPDATE events SET occurred_at = ?", [now() - timedelta(days=2)])
+    up[0] = False
+    worker._compare()
+    assert asked() == []
+    up[0] = True
+    for _ in range(3):
+        worker._compare()
+    assert [job["arguments"] for job in asked()] == [{"full": True}]
+    with site.connect() as db:
+        db.execute("UPDATE jobs SET state = 'failed'")
+    worker._compare()
+    assert len(asked()) == 1, "a failed one waits for the next night"
+    with site.connect() as db:
+        db.execute("UPDATE jobs SET queued_at = ?", [now() - timedelta(days=2)])
+        db.set_state("label_studio_compared", now().isoformat())
+    worker._compare()
+    assert len(asked()) == 1, "a person has compared since"
+    with site.connect() as db:
+        db.set_state("label_studio_compared", (now() - timedelta(days=1, minutes=1)).isoformat())
+    worker._compare()
+    assert len(asked()) == 2
