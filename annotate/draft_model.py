@@ -6,8 +6,8 @@ checkpoint that transformers itself knows.
     genba draft SITE make --drafter model --model Salesforce/blip-image-captioning-base --device cuda
 
 Weights are safetensors only, from a folder or from the hub's cache on this machine; code from a repository is never
-run, and a device that is absent is an error. What the model says is read like a caption that somebody wrote freely: by the
-words of the template, then by meaning (scoring/slot_embedding.py).
+run, and a device that is absent is an error. What the model says is read like a caption that somebody wrote freely: by
+the words of the template, then by meaning (scoring/slot_embedding.py).
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 Weighted votes of the k nearest neighbours (Dudani 1976, doi 10.1109/TSMC.1976.5408784): a photo's weight falls with its
 distance, and a caption that a person has said or confirmed counts TRUSTED times. Photos of the asked one's own group
-are no neighbours. A slot that too few of the neighbours state is left open. What the old caption says is weighed too, once
-people's answers say how far it can be believed (annotate/draft_weigh.py).
+are no neighbours. A slot that too few of the neighbours state is left open. What the old caption says is weighed too,
+once people's answers say how far it can be believed (annotate/draft_weigh.py).
 """
 
 from __future__ import annotations

@@ -107,8 +107,8 @@ MIGRATIONS: list[str] = [
         lot_id VARCHAR NOT NULL, draft_id VARCHAR NOT NULL, is_right BOOLEAN, checked_by VARCHAR,
         active_seconds DOUBLE, checked_at TIMESTAMP, PRIMARY KEY (lot_id, draft_id));
     CREATE TABLE reviews (
-        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL, reason VARCHAR NOT NULL,
-        state VARCHAR NOT NULL, reviewer VARCHAR, simulated BOOLEAN, answer_id VARCHAR, verdict VARCHAR, slots JSON,
+        review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL, state VARCHAR NOT NULL, reviewer VARCHAR, simulated BOOLEAN, answer_id VARCHAR, verdict VARCHAR, slots JSON,
         captions JSON, template VARCHAR, template_version INTEGER, differing JSON, active_seconds DOUBLE NOT NULL,
         drawn_at TIMESTAMP NOT NULL, answered_at TIMESTAMP);
     CREATE TABLE adjudications (
@@ -121,8 +121,8 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE outbox ADD COLUMN tried_at TIMESTAMP;
     """,
-    # Drafts: whether the confidence is measured, the language of the comparison, and, where a person had answered before
-    # without seeing the draft, whether it says the same; a lot's drafts in the order in which they are judged.
+    # Drafts: whether the confidence is measured, the language of the comparison, and, where a person had answered
+    # before without seeing the draft, whether it says the same; a lot's drafts in the order in which they are judged.
     """
     ALTER TABLE drafts ADD COLUMN calibrated BOOLEAN;
     ALTER TABLE drafts ADD COLUMN language VARCHAR;

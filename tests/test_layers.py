@@ -19,7 +19,7 @@ OWNERS: dict[str, tuple[str, dict[str, str]]] = {
     "PIL": ("data", {}),
     "imagehash": ("data", {}),
     "open_clip": ("scoring", {"training/demo_encoder.py": "makes the demo's encoder from nothing"}),
-    "transformers": ("scoring", {}),
+    "transformers": ("scoring", {"annotate/draft_model.py": "an image-to-text model drafts captions"}),
     "label_studio_sdk": ("annotate", {}),
     "label_studio": ("annotate", {}),
     "altair": ("dashboards", {}),
