@@ -202,6 +202,7 @@ def result_name(key: str, at: Opened) -> str:
         "unreadable_photos": _("unreadable photos"),
         "unreadable": _("unreadable photos"),
         "seconds": _("seconds"),
+        "load_seconds": _("seconds to load the encoder"),
         "pushed": _("sent as tasks"),
         "sent": _("answers sent"),
         "removed": _("answers withdrawn"),
