@@ -296,7 +296,7 @@ def main() -> None:
 
 
 def _pages() -> dict[str, Any]:
-    from annotate.pages import adjudicate, correct, explore, feedback, queue, review, template_editor
+    from annotate.pages import adjudicate, correct, explore, feedback, lots, queue, review, template_editor
     from dashboards.pages import finder, jobs, overview, runs
 
     _ = translator(st.session_state["language"])
@@ -307,6 +307,7 @@ def _pages() -> dict[str, Any]:
         ("feedback", feedback.page, _("Feedback"), "forum"),
         ("review", review.page, _("Agreement"), "group"),
         ("adjudicate", adjudicate.page, _("To decide"), "balance"),
+        ("lots", lots.page, _("Drafts"), "fact_check"),
         ("overview", overview.page, _("Overview"), "monitoring"),
         ("finder", finder.page, _("Finder"), "manage_search"),
         ("runs", runs.page, _("Retrainings"), "model_training"),
@@ -334,7 +335,7 @@ def _sidebar(site: Site, pages: dict[str, Any]) -> None:
         st.badge(_("Demo: rendered photos"), icon=":material/science:", color="orange")
     for group, names in (
         (_("Field staff"), ("queue", "correct", "explore", "feedback")),
-        (_("Leads"), ("review", "adjudicate")),
+        (_("Leads"), ("review", "adjudicate", "lots")),
         (_("Managers"), ("overview", "finder", "runs", "jobs", "template")),
     ):
         with st.container(gap="xxsmall"):

@@ -249,7 +249,7 @@ def doctor(site: str) -> Outcome:
 
 def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, Any]]]:
     """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
-    from annotate import audit, crew, sync
+    from annotate import audit, crew, draft_job, sync
     from data.ingest import ingest
     from scoring import site_map
     from scoring.score import score
@@ -265,6 +265,7 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
         ),
         "sync": lambda site, given, progress: sync.job(site, given),
         "audit": lambda site, given, progress: {"drawn": audit.draw(site, given["n"])},
+        "draft": lambda site, given, progress: draft_job.job(site, given, progress),
         "retrain": lambda site, given, progress: {
             "run": retrain(site, given.get("arms"), given.get("seeds"), progress=progress)
         },

@@ -1,26 +1,27 @@
 """Signs that drafts are waved through: approved faster than anybody reads, approved more (or less) often than the audit
 finds them right, planted wrong ones let through.
 
-    alarms(site)                   # [Alarm("fast", "佐藤", …), …] of all lots and forms; alarms(site, lot_id): of one lot
+    alarms(site)                   # [Alarm("fast", "佐藤", …), …] of all lots and forms
+    alarms(site, lot_id)           # of the check of one lot
 
-An alarm asks for a talk, it proves nothing; each says its numbers. Approvals are verdicts "right" on a lot's sample, and
-corrections that a person saved as a draft had them. Reading limits: see CHARACTERS_PER_SECOND.
+An alarm asks for a talk, it proves nothing; each says its numbers. Approvals are verdicts "right" on a lot's sample,
+and corrections that a person saved as a draft had them. Reading limits: see CHARACTERS_PER_SECOND.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from data.site import Site
 from data.store import Database
 
-# Faster than this nobody reads all of it. English: silent reading of non-fiction is 238 words a minute, most adults below
-# 300 (Brysbaert 2019, doi 10.1016/j.jml.2019.104047): at 5 to 6 characters a word with its space 25 a second is about
-# 270 words a minute. Japanese: read aloud 5 to 7 characters a second (Trauzettel-Klosinski and Dietz 2012, doi
-# 10.1167/iovs.11-8284), silently a third faster (238 against 183 words in Brysbaert): 10 is above nearly everybody.
-# The photo has to be looked at besides, so whoever is faster than this has not done both.
+# Faster than this hardly anybody reads all of it. English: silent reading of non-fiction is 238 words a minute, most
+# adults are between 175 and 300 (Brysbaert 2019, doi 10.1016/j.jml.2019.104047); 25 characters a second are about 270
+# words a minute. Japanese: about 6 characters a second aloud (Trauzettel-Klosinski and Dietz 2012, doi
+# 10.1167/iovs.11-8284), silently a third faster (238 against 183 words in Brysbaert), so 10 is a fast reader. The photo
+# has to be looked at besides: whoever is faster than this has not done both.
 CHARACTERS_PER_SECOND = {"ja": 10.0, "en": 25.0}
 FEWEST_FAST = 3  # approvals: one slip of the finger is no habit
 ALPHA = 0.01  # of each binomial test
@@ -31,8 +32,11 @@ Kind = Literal["fast", "approves_more", "approves_less", "planted"]
 
 @dataclass(frozen=True)
 class Alarm:
-    """n of `of` things of that kind by one person. expected: seconds that reading takes (fast, the median), or the share
-    of drafts that the audit finds right (None: planted). p: of the binomial test."""
+    """n of `of` things of that kind by one person.
+
+    expected: seconds that reading takes (fast, the median), or the share of drafts that the audit finds right (None:
+    planted). p: of the binomial test.
+    """
 
     kind: Kind
     person: str
@@ -169,7 +173,7 @@ def _forms(db: Database) -> list[Verdict]:
 
 
 def _audited(db: Database, line: float) -> tuple[int, int]:
-    """(right, compared): drafts above the line of pairs that were drawn blind and judged by somebody who saw no draft."""
+    """(right, compared): drafts above the line, of pairs drawn blind and judged by somebody who saw no draft."""
     row = db.one(
         "SELECT count(*) FILTER (WHERE is_right) AS r, count(*) AS n FROM drafts d WHERE state = 'known' "
         "AND is_right IS NOT NULL AND quality >= ? "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +14,7 @@ from data.errors import GenbaError
 from data.site import Site
 
 VERBS = Verbs()
+ACTIONS = ("make", "status", "lots", "lot-open", "lot-accept", "lot-reject", "lot-withdraw")
 
 
 @verb(VERBS)
@@ -187,3 +190,34 @@ def template(site: str, action: str, file: str | None, by: str) -> Outcome:
     lines = [f"{name} is in use." if action == "use" else f"{name} is right.", *told]
     lines += [f"Label Studio: the new page has no place for {', '.join(lost)}"] if lost else []
     return {"template": name, "changes": told, "label_studio_loses": lost}, "\n".join(lines)
+
+
+@verb(VERBS)
+@SITE
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("lot", required=False)
+@click.option(
+    "--drafter", "drafters", multiple=True, help="Repeatable; default: [drafts] drafters in genba.toml."
+)
+@click.option(
+    "--top", default=None, type=click.IntRange(min=1), help="Pairs of the queue; default: [drafts] top."
+)
+@click.option("--model", default=None, help="Of the drafter `model`: a folder, or a hub name in the cache.")
+@click.option(
+    "--device", default=None, type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Of that model."
+)
+@click.option("--size", default=None, type=click.IntRange(min=1), help="Drafts in a lot at most.")
+@click.option(
+    "--by", default=lambda: os.environ.get("USER", "genba"), help="Who decides; [review] leads may."
+)
+@click.option("--despite-alarms", is_flag=True, help="Accept although planted wrong drafts were let through.")
+def draft(
+    site: str, action: str, lot: str | None, drafters: tuple[str, ...], model: str | None, **given: Any
+) -> Outcome:
+    """Drafts for a person to approve: `make` them, see `status` and `lots`, open a lot of them, accept or reject it."""
+    from annotate.draft_job import model_name, run
+
+    opened = Site.open(site)
+    with progress_bar("draft") as progress:
+        asked = {**given, "drafters": list(drafters) or None, "model": model_name(model)}
+        return run(opened, action, lot, asked, progress)

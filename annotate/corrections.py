@@ -29,6 +29,7 @@ from datetime import datetime
 from typing import Any
 
 from annotate import agreement, form_drafts, review_draw, reviews
+from annotate.draft_record import Draft
 from data.errors import GenbaError
 from data.records import VERDICTS, Correction, caption_id
 from data.records import pair_id as id_of_pair
@@ -129,7 +130,10 @@ def prepare(
     token: str | None = None,
     **more: Any,
 ) -> Entry:
-    """Check an answer and put it into words; touches no store. `more`: the other fields of Entry."""
+    """Check an answer and put it into words; touches no store. `more`: the other fields of Entry.
+
+    draft: the Draft that the form began with; what became of it is kept with the answer.
+    """
     annotator = " ".join(annotator.split())
     if not annotator or len(annotator) > NAME_LENGTH:
         raise GenbaError(f"An answer needs a name of 1 to {NAME_LENGTH} characters, not {annotator[:20]!r}.")
@@ -142,6 +146,8 @@ def prepare(
     captions = {language: template.caption(values, language) for language in languages} if is_fix else {}
     if is_fix and not all(captions.values()):
         raise GenbaError("These answers say nothing: the caption would be empty.")
+    if isinstance(draft := more.get("draft"), Draft):
+        more["draft"] = draft.provenance(captions, values, active_seconds, annotator)
     return Entry(
         correction_id=_correction_id(pair_id, annotator, token), pair_id=pair_id, annotator=annotator, verdict=verdict,
         template=template.id, template_version=template.version, slots=values, captions=captions,

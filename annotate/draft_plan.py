@@ -1,4 +1,4 @@
-"""How many drafts of a lot a person checks, and what a lot that passes can be worth (抜取検査, inspection by attributes).
+"""How many drafts of a lot a person checks, and what it says when the lot passes (抜取検査, inspection by attributes).
 
     plan = plan_for(size=400, wrong_share=0.05, consumer_risk=0.05, accept_number=1)
     plan.sample, plan.accept_number        # 89, 1: of 89 drawn drafts at most one may be wrong

@@ -3,8 +3,8 @@
     rows = planted(site, db, n=9, rng=rng)      # rows of table drafts, state "planted"
 
 Each is a caption that a person has corrected, with the answer to one slot changed. Staff are told on the page, before
-they begin, that there are some and how many in a hundred. They are judged like the others, count neither for nor against
-the lot, are shown afterwards, and never become a caption.
+they begin, that there are some and how many in a hundred. They are judged like the others, count neither for nor
+against the lot, are shown afterwards, and never become a caption.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def planted(
 def spoil(
     template: Template, slots: dict[str, Any], languages: Sequence[str], rng: random.Random
 ) -> dict[str, Any] | None:
-    """The answers with that of one choice slot changed, so that every caption says something else; None: no slot can be.
+    """The answers with that of one choice slot changed, so that every caption says something else; None: none can be.
 
     A change that would ask for further answers, or hide some, is not made: the draft must be wrong in one item alone.
     """

@@ -51,7 +51,7 @@ class Case:
     state: str
     truth: dict[str, Any] | None = None
     is_whole: bool = False
-    is_audit: bool = False
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)

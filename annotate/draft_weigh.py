@@ -4,8 +4,9 @@
 
 Each answer k of a case gets the score  sum_j w_j log p_j(k) + v [the old caption says k],  and the scores become shares
 by a softmax: a conditional logit (McFadden 1974). One opinion alone and v = 0 would be temperature scaling (Guo et al.
-2017, arXiv 1706.04599). The few weights of a slot are learned from the cases that people have answered; with fewer than
-FEWEST of them the opinions count equally and the old caption not at all, for nothing says yet how far to believe it.
+2017, arXiv 1706.04599). The few weights of a slot are learned from the cases that people have answered. With fewer than
+FEWEST of them the opinions count equally, and the old caption as one that is right in BELIEVED of its statements: most
+captions of a site are right, and a draft that ignored them would replace right answers by guesses.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from annotate.draft_view import Floats, Ints
 
 FEWEST = 30  # answered cases
+BELIEVED = 0.8  # of an old caption's statements, before people have answered
 LEAST = 1e-3  # the share that an answer gets at least from each opinion
 PENALTY = 0.01  # on the squared weights, for each answered case
 
@@ -27,7 +29,8 @@ def weigh(opinions: Sequence[Floats], said: Ints, truth: Ints) -> Floats:
     stated = np.arange(features.shape[1]) == said[:, None]
     features = np.concatenate([features, stated[:, :, None]], axis=2)
     answered = truth >= 0
-    even = np.r_[np.full(len(opinions), 1 / len(opinions)), 0.0]
+    belief = np.log(BELIEVED / (1 - BELIEVED) * (features.shape[1] - 1))
+    even = np.r_[np.full(len(opinions), 1 / len(opinions)), belief]
     weights = even if answered.sum() < FEWEST else _learned(features[answered], truth[answered], even)
     return softmax(features @ weights)
 

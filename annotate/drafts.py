@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 MOST_KNOWN = 2000  # answered pairs that a drafter is compared with, the newest
 UNDECIDED = ("offered", "weaker", "same", "unread", "known")
 STATE = "drafts_made"
+ANSWERED = "EXISTS (SELECT 1 FROM corrections c WHERE c.old_pair_id = d.pair_id AND c.state = 'active')"
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Made:
 
     pairs: int
     missing: int
+    answers: int = 0  # of people who had not seen a draft, to measure with
+    simulated: int = 0  # of these, of the demo's crew
     drafters: dict[str, DrafterMade] = field(default_factory=dict)
 
 
@@ -108,7 +111,8 @@ def make(
         progress(turn, len(names), "drafts")
         made[name] = _draft(view, name)
     missing = sum(case.state == "missing" and case.truth is None for case in view.cases)
-    found = Made(sum(case.truth is None for case in view.cases), missing, made)
+    simulated = sum(case.is_simulated for case in view.cases)
+    found = Made(sum(case.truth is None for case in view.cases), missing, len(known), simulated, made)
     with site.connect() as db:
         db.set_state(STATE, {"at": now().isoformat(), **json.loads(json.dumps(found, default=vars))})
     progress(len(names), len(names), "drafts")
@@ -131,6 +135,7 @@ def best_drafts(site: Site, pair_ids: Sequence[str], within: Database | None = N
             "SELECT * FROM drafts d WHERE list_contains(?, pair_id) AND state = 'offered' AND NOT planted "
             "AND template = ? AND template_version = ? "
             "AND NOT EXISTS (SELECT 1 FROM audits a WHERE a.pair_id = d.pair_id) "
+            f"AND NOT {ANSWERED} "
             "ORDER BY calibrated, quality, drafted_at, draft_id",
             [list(pair_ids), template.id, template.version],
         )
@@ -143,9 +148,12 @@ def draft_of(row: Mapping[str, Any]) -> Draft:
 
 
 def status(site: Site) -> dict[str, Any]:
-    """Drafts by state, those above the line, and what the last run said (None: there was none)."""
+    """Drafts by state ("answered": of pairs that a person has answered since), and what the last run said, or None."""
     with site.connect() as db:
-        counts = db.rows("SELECT state, count(*) AS n FROM drafts GROUP BY state ORDER BY state")
+        counts = db.rows(
+            f"SELECT CASE WHEN state IN ('offered', 'weaker', 'same', 'unread') AND {ANSWERED} THEN 'answered' "
+            "ELSE state END AS state, count(*) AS n FROM drafts d GROUP BY ALL ORDER BY state"
+        )
         last = db.get_state(STATE)
     return {"states": {row["state"]: row["n"] for row in counts}, "last": last}
 
@@ -158,8 +166,7 @@ def _known(site: Site, template: Template) -> list[Case]:
     """Pairs that a person has answered without a draft before them, with what they said."""
     with site.connect() as db:
         rows = db.rows(
-            "SELECT p.pair_id, p.image_id, p.caption, p.language, p.state, c.verdict, c.slots, "
-            "EXISTS (SELECT 1 FROM audits a WHERE a.pair_id = p.pair_id AND a.kind <> 'selection') AS is_audit "
+            "SELECT p.pair_id, p.image_id, p.caption, p.language, p.state, c.verdict, c.slots, c.simulated "
             "FROM corrections c JOIN pairs p ON p.pair_id = c.old_pair_id "
             "WHERE c.state = 'active' AND c.verdict IN ('fix', 'ok') AND c.source <> 'lot' AND c.draft IS NULL "
             "ORDER BY c.created_at DESC, c.correction_id LIMIT ?",
@@ -169,7 +176,7 @@ def _known(site: Site, template: Template) -> list[Case]:
     for row in rows:
         if truth := stated(template, row):
             is_whole = row["verdict"] == "fix" or not template.missing(row["caption"], row["language"])
-            found.append(replace(_case(row), truth=truth, is_whole=is_whole, is_audit=bool(row["is_audit"])))
+            found.append(replace(_case(row), truth=truth, is_whole=is_whole, is_simulated=row["simulated"]))
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from annotate import outbox
 from annotate.corrections import STANDING, Annotation, Entry, prepare, queue_send, record, retire
+from annotate.draft_record import Draft
 from annotate.label_studio import is_shadow, shadow_email
 from annotate.labeling_config import from_result, mark_of
 from annotate.mending import mend
@@ -103,8 +104,18 @@ def _agrees(task: dict[str, Any], known: list[dict[str, Any]]) -> bool:
 def _take_tasks(visit: Visit, tasks: list[dict[str, Any]]) -> None:
     with visit.at.site.connect() as db:
         known = _known(db, [task["pair_id"] for task in tasks])
+        visit.drafts = _began_with(db, visit, tasks)
         for task in tasks:
             _take_task(db, visit, task, known.get(task["pair_id"], []))
+
+
+def _began_with(db: Database, visit: Visit, tasks: list[dict[str, Any]]) -> dict[str, Draft]:
+    """The drafts that the pages of these tasks began with, by pair."""
+    rows = db.rows(
+        "SELECT pair_id, draft FROM tasks WHERE ls_project_id = ? AND draft IS NOT NULL AND list_contains(?, pair_id)",
+        [visit.project, [task["pair_id"] for task in tasks]],
+    )
+    return {row["pair_id"]: Draft(**row["draft"]) for row in rows}
 
 
 def _know_people(visit: Visit, chunk: list[dict[str, Any]]) -> None:
@@ -241,6 +252,7 @@ def _entry(
         created_at=_time(annotation["updated_at"]).astimezone(UTC).replace(tzinfo=None),
         annotation=Annotation(task["id"], annotation["id"], annotation["updated_at"], annotation["seconds"]),
         supersedes=supersedes,
+        draft=visit.drafts.get(task["pair_id"]),
     )
 
 

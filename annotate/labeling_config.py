@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, fromstring, indent, tostring
 
+from annotate.draft_record import Draft
 from data.errors import GenbaError
 from data.messages import translator
 from data.records import VERDICTS
@@ -171,13 +172,17 @@ def to_result(
     return [first, *_regions(template, slots if verdict == "fix" else {})]
 
 
-def prediction(template: Template, caption: str, language: str) -> dict[str, Any]:
-    """What the form begins with: the defaults, and what the old caption states. Never a verdict: people give that."""
+def prediction(template: Template, caption: str, language: str, draft: Draft | None = None) -> dict[str, Any]:
+    """What the form begins with: the defaults, over them what the old caption states, over that what a draft proposes.
+
+    The model version names the drafter. Never a verdict: people give that.
+    """
     begins = {slot.id: slot.default for slot in template.slots if slot.default is not None}
     stated = template.parse(caption, language) if caption else {}
     return {
-        "model_version": f"{template.id}@{template.version} caption",
-        "result": _regions(template, begins | stated),
+        "model_version": draft.model_version if draft else f"{template.id}@{template.version} caption",
+        "result": _regions(template, begins | stated | (draft.slots if draft else {})),
+        **({"score": draft.quality} if draft else {}),
     }
 
 

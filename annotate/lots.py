@@ -88,7 +88,8 @@ WHERE d.state = 'offered' AND d.calibrated AND NOT d.planted AND d.quality >= $l
   AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.pair_id = d.pair_id AND l.expires_at > $now)
   AND NOT EXISTS (SELECT 1 FROM corrections c JOIN pairs o ON o.pair_id = c.old_pair_id WHERE c.state = 'active'
       AND (c.old_pair_id = d.pair_id OR (o.image_id = p.image_id AND c.verdict IN ('unusable', 'private'))))
-  AND NOT EXISTS (SELECT 1 FROM drafts r WHERE r.pair_id = d.pair_id AND r.state = 'rejected' AND r.slots = d.slots)
+  AND NOT EXISTS (SELECT 1 FROM drafts r WHERE r.pair_id = d.pair_id
+      AND (r.state = 'in_lot' OR (r.state = 'rejected' AND r.slots = d.slots)))
 ORDER BY d.quality DESC, d.draft_id
 """
 

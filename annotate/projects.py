@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from filelock import FileLock, Timeout
 from annotate import label_studio_server, people
 from annotate.corrections import queue_send
 from annotate.differences import Difference
+from annotate.draft_record import Draft
+from annotate.drafts import best_drafts
 from annotate.hook import hook_address, hook_secret
 from annotate.label_studio import LabelStudio, LabelStudioError, connect, photo_url, shadow_email
 from annotate.labeling_config import labeling_config, prediction
@@ -255,10 +257,11 @@ class Exchange:
         rows: pair_id, image_id, caption, language. A pair whose photo cannot be shown goes into `unreadable`.
         """
         items, places = [], self._places(rows)
+        drafts = best_drafts(self.site, [row["pair_id"] for row in rows])
         for row in rows:
             try:
                 photo = served_copy(self.site, row["image_id"], places.get(row["image_id"]))
-                items.append(self._item(template, row, photo))
+                items.append(self._item(template, row, photo, drafts.get(row["pair_id"])))
             except GenbaError as error:
                 self.unreadable[row["pair_id"]] = error
         if not items:
@@ -266,7 +269,7 @@ class Exchange:
         project = self.project(template)
         made = self.studio.push(project, items)
         with self.site.connect() as db:
-            keep_tasks(db, project, template, made)
+            keep_tasks(db, project, template, made, drafts)
         if len(made) < len(items):
             raise LabelStudioError(
                 f"Label Studio took only {len(made)} of {len(items)} tasks.",
@@ -283,10 +286,12 @@ class Exchange:
             )
         return {row["image_id"]: (row["root"], row["uri"]) for row in found}
 
-    def _item(self, template: Template, row: dict[str, Any], photo: Path) -> dict[str, Any]:
+    def _item(
+        self, template: Template, row: dict[str, Any], photo: Path, draft: Draft | None
+    ) -> dict[str, Any]:
         return {
             "data": self.data_of(row["pair_id"], row["caption"], photo),
-            "predictions": [prediction(template, row["caption"], row["language"])],
+            "predictions": [prediction(template, row["caption"], row["language"], draft)],
         }
 
     def data_of(self, pair_id: str, caption: str, photo: Path) -> dict[str, Any]:
@@ -300,13 +305,20 @@ def version_of(template: Template) -> str:
     return f"{template.id}@{template.version}"
 
 
-def keep_tasks(db: Database, project: int, template: Template, tasks: dict[str, int]) -> None:
-    """Keep the task ids of pairs."""
+def keep_tasks(
+    db: Database,
+    project: int,
+    template: Template,
+    tasks: dict[str, int],
+    drafts: Mapping[str, Draft] | None = None,
+) -> None:
+    """Keep the task ids of pairs, and the drafts that they begin with."""
+    began = {pair_id: asdict(draft) for pair_id, draft in (drafts or {}).items()}
     db.insert(
         "tasks",
         [
             {"pair_id": pair_id, "ls_project_id": project, "ls_task_id": task_id, "template": version_of(template),
-             "pushed_at": now()}
+             "pushed_at": now(), "draft": began.get(pair_id)}
             for pair_id, task_id in tasks.items()
         ],
         on_conflict="replace",

@@ -33,8 +33,8 @@ ENDINGS = (".csv", ".jsonl", ".parquet")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 REVIEW_EVERY = 4  # claims; while second opinions wait, one of so many is one, so that the queue goes on
 
-# What nobody has judged yet. A correction's own new pairs are a person's work already, and a photo that somebody
-# called unusable or private leaves the queue with all its captions.
+# What nobody has judged yet. A correction's own new pairs are a person's work already, a draft in an open lot waits for
+# its lead, and a photo that somebody called unusable or private leaves the queue with all its captions.
 WAITING = """
     FROM pairs p
     JOIN images i ON i.image_id = p.image_id
@@ -43,6 +43,7 @@ WAITING = """
     WHERE p.origin IN ('legacy', 'draft')
       AND (s.pair_id IS NOT NULL OR p.state = 'missing')
       AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.old_pair_id = p.pair_id AND c.state = 'active')
+      AND NOT EXISTS (SELECT 1 FROM drafts d WHERE d.pair_id = p.pair_id AND d.state = 'in_lot')
       AND NOT EXISTS (
           SELECT 1 FROM corrections c JOIN pairs o ON o.pair_id = c.old_pair_id
           WHERE o.image_id = p.image_id AND c.state = 'active' AND c.verdict IN ('unusable', 'private'))

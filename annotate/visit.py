@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from annotate.differences import Difference
+from annotate.draft_record import Draft
 from annotate.projects import Exchange
 from data.records import Correction
 from data.templates import Template
@@ -38,6 +39,7 @@ class Visit:
     seen: dict[str, list[int]] = field(default_factory=dict)  # pair_id -> ids of its tasks
     annotations: set[int] = field(default_factory=set)  # ids seen
     people: dict[int, tuple[str, bool]] = field(default_factory=dict)  # user id -> annotator, simulated
+    drafts: dict[str, Draft] = field(default_factory=dict)  # pair_id -> what the page of its task began with
 
     def see(self, task: dict[str, Any]) -> None:
         """Remember that it is there."""

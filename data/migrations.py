@@ -130,6 +130,10 @@ MIGRATIONS: list[str] = [
     ALTER TABLE drafts ADD COLUMN agreed JSON;
     ALTER TABLE lot_checks ADD COLUMN place INTEGER;
     """,
+    # The draft that a task in Label Studio began with: an answer there leans towards it.
+    """
+    ALTER TABLE tasks ADD COLUMN draft JSON;
+    """,
 ]
 
 

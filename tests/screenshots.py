@@ -20,6 +20,12 @@ FOLDER = CHECKOUT / "docs" / "screenshots"
 PAGES = {
     "queue": "Queue",
     "correct": "Correct",
+    "explore": "Explore",
+    "feedback": "Feedback",
+    "adjudicate": "To decide",
+    "review": "Agreement",
+    "template": "Template",
+    "lots": "Drafts",
     "overview": "Overview",
     "finder": "Finder",
     "runs": "Retrainings",

@@ -24,6 +24,7 @@ def job_name(name: str, at: Opened) -> str:
         "push": _("Send to Label Studio"),
         "sync": _("Compare with Label Studio"),
         "audit": _("Draw a blind audit"),
+        "draft": _("Draft captions"),
         "retrain": _("Retraining"),
         "demo-crew": _("Simulated crew at work"),
         "evaluate": _("Evaluate a model"),
@@ -65,6 +66,7 @@ def message_words(message: str, at: Opened) -> str:
         "tasks": _("tasks"),
         "waiting for Label Studio": _("waiting for Label Studio"),
         "reading photos": _("reading photos"),
+        "drafts": _("drafts"),
     }
     if message in known:
         return known[message]

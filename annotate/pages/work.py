@@ -168,13 +168,9 @@ def save(work: Work, verdict: str, at: Opened) -> None:
     """
     work.touch()
     slots = form.answers(at.site.template(), work.values) if verdict == "fix" else {}
-    provenance = None
-    if work.draft and verdict == "fix":
-        made = form.compiled(at.site.template(), work.values, at.site.settings.site.languages)
-        provenance = work.draft.provenance(made, slots, work.active_seconds, at.person)
     saved = corrections.submit(
         at.site, pair_id=work.pair_id, annotator=at.person, verdict=verdict, slots=slots,
-        active_seconds=work.active_seconds, token=work.token, draft=provenance,
+        active_seconds=work.active_seconds, token=work.token, draft=work.draft,
     )  # fmt: skip
     st.session_state["saved"] = saved.correction_id
     _done(work)
