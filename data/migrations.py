@@ -108,7 +108,8 @@ MIGRATIONS: list[str] = [
         active_seconds DOUBLE, checked_at TIMESTAMP, PRIMARY KEY (lot_id, draft_id));
     CREATE TABLE reviews (
         review_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL, correction_id VARCHAR NOT NULL,
-        reason VARCHAR NOT NULL, state VARCHAR NOT NULL, reviewer VARCHAR, simulated BOOLEAN, answer_id VARCHAR, verdict VARCHAR, slots JSON,
+        reason VARCHAR NOT NULL, state VARCHAR NOT NULL, reviewer VARCHAR, simulated BOOLEAN,
+        answer_id VARCHAR, verdict VARCHAR, slots JSON,
         captions JSON, template VARCHAR, template_version INTEGER, differing JSON, active_seconds DOUBLE NOT NULL,
         drawn_at TIMESTAMP NOT NULL, answered_at TIMESTAMP);
     CREATE TABLE adjudications (

@@ -110,7 +110,9 @@ class DraftsSection(Section):
     """What is drafted, when drafts may be approved as a lot, and how the lot is checked (annotate/draft_plan.py)."""
 
     drafters: list[str] = Field(
-        default=["zero-shot", "near-photos"], min_length=1, description="see `genba draft`; model is the third"
+        default=["zero-shot", "near-photos"],
+        min_length=1,
+        description="see `genba draft`; model is the third",
     )
     top: int = Field(default=500, ge=1, description="pairs of the queue that are drafted at a time")
     line: float = Field(
@@ -128,7 +130,9 @@ class DraftsSection(Section):
     planted_share: float = Field(
         default=0.1, ge=0, le=0.5, description="of the sample, added to it as drafts known to be wrong"
     )
-    model: str = Field(default="", description="an image-to-text checkpoint: a folder or a hub name in the cache")
+    model: str = Field(
+        default="", description="an image-to-text checkpoint: a folder or a hub name in the cache"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="of that model")
     prompt: str = Field(default="", description="what that model is asked; empty: by the kind of model")
 

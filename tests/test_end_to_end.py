@@ -177,7 +177,7 @@ def test_a_correction_in_the_form_reaches_the_store_and_label_studio(demo_done: 
     _sign_in(demo_done, page)
     photo = page.locator("img[src*='/photos/']").first
     expect(photo).to_be_visible()
-    assert photo.evaluate("image => image.naturalWidth") > 100
+    page.wait_for_function("image => image.naturalWidth > 100", arg=photo.element_handle())
     for row, answer in (("part", "ギア"), ("material", "ゴム"), ("defect", "なし"), ("background", "布")):
         option = (
             page.locator(f".st-key-row-{row}")
@@ -190,7 +190,7 @@ def test_a_correction_in_the_form_reaches_the_store_and_label_studio(demo_done: 
             option.first.click()
     count = page.locator(".st-key-row-count input")
     count.fill("3")
-    count.press("Enter")
+    count.press("Tab")
     expect(page.locator(".st-key-compiled")).to_contain_text("布の上のゴム製ギア3個。欠陥はありません。")
     page.locator(".st-key-fix button").click()
     expect(page.locator(".st-key-saved")).to_contain_text(_("Saved"))

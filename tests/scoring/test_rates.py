@@ -21,7 +21,7 @@ def encoder(tiny_encoder):
 
 def test_all_rates_of_small_and_large_files(shared, tmp_path, encoder, monkeypatch):
     monkeypatch.setattr(rates, "LARGE_FILES", 1)
-    found = {one.name: measure(encoder, one, repeats=1) for one in samples(shared, tmp_path, 12)}
+    found = {one.name: measure(encoder, one, repeats=2) for one in samples(shared, tmp_path, 12)}
     for one in found.values():
         assert {
             "decode",
@@ -33,7 +33,9 @@ def test_all_rates_of_small_and_large_files(shared, tmp_path, encoder, monkeypat
             "pairs",
         } <= one.keys()
         assert all(value > 0 for value in one.values())
-    assert found[rates.LARGE]["decode_against_plain"] > 2, "decoded at 1/8"
+    assert found[rates.LARGE]["decode_against_plain"] > 1.3, (
+        "decoded at 1/8; 4 on a machine that does nothing else"
+    )
     known = record(
         tmp_path / "out", {"speed": {"cpu fp32": {"encoder": "tiny", **rates.where("cpu"), "rates": found}}}
     )
