@@ -219,17 +219,18 @@ async def clock(request: Request) -> Response:
 
     from annotate.clock import clocks
 
-    is_report = False
+    no_report = Response(status_code=400)
     try:
-        size = int(request.headers.get("content-length", LONGEST_REPORT))
-        if size < LONGEST_REPORT:
-            said = json.loads(await request.body())
-            seconds, is_away = float(said["seconds"]), said["away"] is True
-            is_report = math.isfinite(seconds)
-            clocks().report(str(said["token"]), seconds if is_report else 0.0, is_away, at=time.time())
+        if int(request.headers.get("content-length", LONGEST_REPORT)) >= LONGEST_REPORT:
+            return no_report
+        said = json.loads(await request.body())
+        token, seconds, is_away = str(said["token"]), float(said["seconds"]), said["away"] is True
     except (ValueError, KeyError, TypeError):
-        pass
-    return Response(status_code=204 if is_report else 400)
+        return no_report
+    if not math.isfinite(seconds):
+        return no_report
+    clocks().report(token, seconds, is_away, at=time.time())
+    return Response(status_code=204)
 
 
 def photo(site: Site, request: Request) -> Response:

@@ -240,17 +240,8 @@ def _fingerprint(folder: Path) -> str:
 @contextmanager
 def _loading(name: str) -> Iterator[None]:
     """Every failure of the libraries as a GenbaError that names the model."""
-    from safetensors import SafetensorError
+    from scoring.encoders import told_failures
 
-    from scoring.torchvision_ops import ensure_torchvision
-
-    ensure_torchvision()
-    try:
+    what = f"The image-to-text model {name!r} cannot be loaded"
+    with told_failures(what, next_command='hf download REPOSITORY --exclude "*.bin"'):
         yield
-    except (RuntimeError, OSError, ValueError, LookupError, AttributeError, TypeError, ImportError,
-            SafetensorError) as error:  # fmt: skip
-        detail = " ".join(str(error).split())[:400]
-        raise GenbaError(
-            f"The image-to-text model {name!r} cannot be loaded: {detail}",
-            next='hf download REPOSITORY --exclude "*.bin"',
-        ) from error

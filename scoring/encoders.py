@@ -355,21 +355,28 @@ def _loading(source: EncoderSource) -> Iterator[None]:
     The hub client would ask the network for a tokenizer or config; so its look-ups go to its cache only.
     """
     from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        what = f"The encoder {source.id!r} cannot be loaded from {source.weights.parent}"
+        with told_failures(what, next_command="genba encoders"):
+            yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def told_failures(what: str, next_command: str) -> Iterator[None]:
+    """Around what the libraries do with a model's files: every failure as a GenbaError that begins with `what`."""
     from safetensors import SafetensorError
 
     from scoring.torchvision_ops import ensure_torchvision
 
     ensure_torchvision()
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
     try:
         yield
     except (RuntimeError, OSError, ValueError, LookupError, AttributeError, TypeError, ImportError,
             SafetensorError) as error:  # fmt: skip
         detail = " ".join(str(error).split())[:400]
-        raise GenbaError(
-            f"The encoder {source.id!r} cannot be loaded from {source.weights.parent}: {detail}",
-            next="genba encoders",
-        ) from error
-    finally:
-        constants.HF_HUB_OFFLINE = before
+        raise GenbaError(f"{what}: {detail}", next=next_command) from error
