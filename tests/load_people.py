@@ -29,10 +29,10 @@ from annotate.labeling_config import to_result
 from annotate.projects import studio_of
 from annotate.sync import push, sync
 from data.site import Site
-from tests.annotate.conftest import RunningLabelStudio
+from tests.annotate.conftest import RunningLabelStudio, started
 from tests.annotate.exchange import disagreements
 from tests.annotate.sites import BOLT, rows, site_beside
-from tests.conftest import CHECKOUT, free_port
+from tests.conftest import CHECKOUT
 
 PAUSE = (1.0, 6.0)  # seconds that somebody looks at a photo: some four times as fast as people are
 AT_LABEL_STUDIO = 5  # every so many-th person works on Label Studio's own page
@@ -267,15 +267,8 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=6000)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "site"
-        (root / "served").mkdir(parents=True)
-        running = RunningLabelStudio(root, free_port())
-        running.start()
-        try:
-            result = run(new_site(running, given.pairs), given.people, given.seconds)
-        finally:
-            running.stop()
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder) / "site") as running:
+        result = run(new_site(running, given.pairs), given.people, given.seconds)
     print(json.dumps(asdict(result), ensure_ascii=False, indent=2))
     sys.stdout.flush()
     return 1 if result.wrong else 0

@@ -25,11 +25,11 @@ from annotate.incoming import OVERLAP
 from annotate.projects import studio_of
 from annotate.sync import pull, push, sync
 from data.site import Site
-from tests.annotate.conftest import RunningLabelStudio
+from tests.annotate.conftest import started
 from tests.annotate.exchange import SLOTS, answer, disagreements, task_of
 from tests.annotate.sites import site_beside
 from tests.annotate.test_labeling_config import page_of
-from tests.conftest import CHECKOUT, free_port
+from tests.conftest import CHECKOUT
 
 CHANGES = 100
 OUT = CHECKOUT / "docs" / "benchmarks" / "label_studio"
@@ -145,18 +145,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load_studio", description=__doc__)
     parser.add_argument("--tasks", type=int, default=50_000)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "site"
-        (root / "served").mkdir(parents=True)
-        running = RunningLabelStudio(root, free_port())
-        running.start()
-        try:
-            site = site_beside(
-                running, captions=[f"steel bolt number {number}" for number in range(given.tasks)]
-            )
-            found = measure(site, given.tasks)
-        finally:
-            running.stop()
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder) / "site") as running:
+        captions = [f"steel bolt number {number}" for number in range(given.tasks)]
+        found = measure(site_beside(running, captions=captions), given.tasks)
     OUT.with_suffix(".json").write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
     OUT.with_suffix(".md").write_text(page(found), encoding="utf-8")
     print(page(found))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,11 +90,19 @@ class RunningLabelStudio:
         return time.monotonic() - began
 
 
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLabelStudio]:
-    root = tmp_path_factory.mktemp("label-studio-site")
-    (root / "served").mkdir()
+@contextmanager
+def started(root: Path) -> Iterator[RunningLabelStudio]:
+    """A server of its own for the site folder `root`, stopped at the end."""
+    (root / "served").mkdir(parents=True)
     running = RunningLabelStudio(root, free_port())
     running.start()
-    yield running
-    running.stop()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLabelStudio]:
+    with started(tmp_path_factory.mktemp("label-studio-site")) as running:
+        yield running
