@@ -40,6 +40,7 @@ class Seen:
     id: str
     fragment: str
     options: list[str]
+    number: str = ""  # the field of the widget's state that holds a number: "int_value" or "double_value"
 
 
 @dataclass
@@ -98,14 +99,21 @@ class Person:
 
     def open_questions(self) -> list[str]:
         prefix = f"slot-{self.token()}-"
-        return [key for key, seen in self.widgets.items() if key.startswith(prefix) and seen.options]
+        return [
+            key
+            for key, seen in self.widgets.items()
+            if key.startswith(prefix) and (seen.options or seen.number)
+        ]
 
     async def think(self) -> None:
         await asyncio.sleep(self.rng.expovariate(1 / THINK_SECONDS))
 
     async def choose(self, socket: Any, key: str) -> None:
         seen = self.widgets[key]
-        self.states[seen.id] = {"string_array_value": {"data": [self.rng.choice(seen.options)]}}
+        if seen.number:
+            self.states[seen.id] = {seen.number: self.rng.randint(1, 9)}
+        else:
+            self.states[seen.id] = {"string_array_value": {"data": [self.rng.choice(seen.options)]}}
         await self.ask(socket, "click", seen.fragment)
 
     async def press(self, socket: Any, key: str) -> None:
@@ -123,9 +131,8 @@ class Person:
         widgets = [{"id": one, **state} for one, state in {**self.states, **(triggers or {})}.items()]
         where = {"page_script_hash": self.page} if self.page else {"page_name": "correct"}
         request = {**where, "fragment_id": fragment, "widget_states": {"widgets": widgets}}
-        last = (
-            FRAGMENT_DRAWN if what == "click" else PAGE_DRAWN
-        )  # what is saved brings the next pair: a new page
+        # What is saved brings the next pair: a new page. What the form refuses draws the form alone.
+        last = (FRAGMENT_DRAWN,) if what == "click" else (PAGE_DRAWN, FRAGMENT_DRAWN)
         started = time.monotonic()
         await socket.send(ParseDict({"rerun_script": request}, BackMsg()).SerializeToString())
         drawn: dict[str, Seen] = {}
@@ -136,7 +143,7 @@ class Person:
                 self.page = message.navigation.page_script_hash
             elif kind == "delta":
                 self.see(message.delta, drawn)
-            elif kind == "script_finished" and message.script_finished == last:
+            elif kind == "script_finished" and message.script_finished in last:
                 break
         self.times.append((what, time.monotonic() - started))
         if drawn:
@@ -144,15 +151,18 @@ class Person:
 
     @staticmethod
     def see(delta: Any, drawn: dict[str, Seen]) -> None:
-        """Remember pills and buttons by the key that our code gave them: it ends their id."""
+        """Remember pills, numbers and buttons by the key that our code gave them: it ends their id."""
         if delta.WhichOneof("type") != "new_element":
             return
         kind = delta.new_element.WhichOneof("type")
-        if kind not in ("button", "button_group"):
+        if kind not in ("button", "button_group", "number_input"):
             return
         element = getattr(delta.new_element, kind)
         options = [option.content for option in element.options] if kind == "button_group" else []
-        drawn[element.id.split("-", 2)[-1]] = Seen(element.id, delta.fragment_id, options)
+        number = ""
+        if kind == "number_input":
+            number = "int_value" if element.data_type == element.INT else "double_value"
+        drawn[element.id.split("-", 2)[-1]] = Seen(element.id, delta.fragment_id, options, number)
 
 
 def names_known(site: Site, people: Sequence[str], language: str = "en") -> None:
