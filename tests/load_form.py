@@ -219,7 +219,10 @@ def measure(root: Path, people: int, seconds: float) -> dict[str, Any]:
         names_known(site, [*names, WARM])
         with site.connect() as db:
             db.execute("DELETE FROM leases")
-            before = int(db.value("SELECT count(*) FROM corrections"))
+            before = db.value(
+                "SELECT (SELECT count(*) FROM corrections)"
+                " + (SELECT count(*) FROM reviews WHERE answered_at IS NOT NULL)"
+            )
         with serving(site, cwd=Path(folder)) as web:
             asyncio.run(crowd(web.address, [WARM], WARM_SECONDS))  # imports, and the encoder is loaded
             process = psutil.Process(web.process.pid)
@@ -230,9 +233,14 @@ def measure(root: Path, people: int, seconds: float) -> dict[str, Any]:
             found["server_cpu_ms_per_request"] = round(
                 1000 * (sum(process.cpu_times()[:2]) - used) / requests
             )
-        with site.connect() as db:
+        with site.connect() as db:  # a second opinion stands apart from corrections
             found["stored"] = (
-                int(db.value("SELECT count(*) FROM corrections WHERE annotator <> ?", [WARM])) - before
+                db.value(
+                    "SELECT (SELECT count(*) FROM corrections WHERE annotator <> $warm)"
+                    " + (SELECT count(*) FROM reviews WHERE answered_at IS NOT NULL AND reviewer <> $warm)",
+                    {"warm": WARM},
+                )
+                - before
             )
         return {**found, "seconds": seconds, "think_seconds": THINK_SECONDS}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from annotate import audit
 from data.demo.build import build_photos
@@ -52,6 +52,15 @@ def widths(page: Page, where: str) -> list[int]:
     )
 
 
+def at_rest(part: Locator) -> FloatRect | None:
+    """Where it stands once it has not moved for half a second: what is above it is drawn."""
+    seen: FloatRect | None = None
+    while seen is None or seen != part.bounding_box():
+        seen = part.bounding_box()
+        part.page.wait_for_timeout(500)
+    return seen
+
+
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_panel_beside_the_form(scored: Web, browser: Browser, language: str) -> None:
     _ = translator(language)
@@ -61,13 +70,13 @@ def test_the_panel_beside_the_form(scored: Web, browser: Browser, language: str)
         go(page, "correct", language)
         enter_name(page, f"Watcher {language}")
         save = page.get_by_role("button", name=_("Save the correction"))
-        before = save.bounding_box()
+        before = at_rest(save)
         page.get_by_role("button", name=_("Why is this here?")).click()
         tab(page, _("Captions of photos like this one"))
         panel = page.locator(".st-key-why-panel")
         expect(panel.locator("img")).to_have_count(3, timeout=WAIT_MS)
         assert min(widths(page, ".st-key-why-panel")) > 0
-        assert save.bounding_box() == before, "the form has not moved"
+        assert at_rest(save) == before, "the form has not moved"
         page.keyboard.press("Escape")
         page.get_by_role("button", name=_("Words and places")).click()
         panel = page.locator(".st-key-heat-panel")
