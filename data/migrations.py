@@ -135,6 +135,37 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE tasks ADD COLUMN draft JSON;
     """,
+    # Effects with their p-value and what could have been detected; how far fewer labels go; what a slot is worth;
+    # gaps between slices of a model; a lead's signed checklist; models written for devices.
+    """
+    ALTER TABLE effects ADD COLUMN p_value DOUBLE;
+    ALTER TABLE effects ADD COLUMN detectable DOUBLE;
+    CREATE TABLE efficiency (
+        run_id VARCHAR NOT NULL, arm VARCHAR NOT NULL, seed INTEGER NOT NULL, task VARCHAR NOT NULL,
+        metric VARCHAR NOT NULL, share DOUBLE NOT NULL, labels INTEGER NOT NULL, value DOUBLE NOT NULL,
+        unit VARCHAR NOT NULL, higher_is_better BOOLEAN NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (run_id, arm, seed, task, metric, share));
+    CREATE TABLE label_equivalents (
+        run_id VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL, arm VARCHAR NOT NULL,
+        versus VARCHAR NOT NULL, share DOUBLE NOT NULL, labels INTEGER NOT NULL, equivalent DOUBLE, low DOUBLE,
+        high DOUBLE, is_reached BOOLEAN NOT NULL, PRIMARY KEY (run_id, task, metric, arm, versus, share));
+    CREATE TABLE slot_effects (
+        run_id VARCHAR NOT NULL, slot VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+        value DOUBLE NOT NULL, low DOUBLE NOT NULL, high DOUBLE NOT NULL, unit VARCHAR NOT NULL,
+        higher_is_better BOOLEAN NOT NULL, seconds DOUBLE, gain_per_second DOUBLE,
+        PRIMARY KEY (run_id, slot, task, metric));
+    CREATE TABLE slice_gaps (
+        run_id VARCHAR NOT NULL, arm VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+        slice VARCHAR NOT NULL, part VARCHAR NOT NULL, value DOUBLE NOT NULL, rest DOUBLE NOT NULL,
+        gap DOUBLE NOT NULL, low DOUBLE NOT NULL, high DOUBLE NOT NULL, n INTEGER NOT NULL,
+        is_enough BOOLEAN NOT NULL, PRIMARY KEY (run_id, arm, task, metric, slice, part));
+    CREATE TABLE checklists (
+        checklist_id VARCHAR PRIMARY KEY, model_id VARCHAR NOT NULL, purpose VARCHAR NOT NULL, answers JSON NOT NULL,
+        signed_by VARCHAR NOT NULL, signed_at TIMESTAMP NOT NULL);
+    CREATE TABLE edge_exports (
+        export_id VARCHAR PRIMARY KEY, model_id VARCHAR NOT NULL, format VARCHAR NOT NULL, precision VARCHAR NOT NULL,
+        path VARCHAR NOT NULL, report JSON NOT NULL, exported_by VARCHAR NOT NULL, exported_at TIMESTAMP NOT NULL);
+    """,
 ]
 
 
