@@ -16,6 +16,7 @@ from typing import Any
 
 from annotate import form
 from data.templates import Template
+from scoring.slot_embedding import Found
 
 SURE = 0.8  # below: the form asks to look twice
 
@@ -50,6 +51,20 @@ def begin(
             values[key] = list(value) if isinstance(value, tuple) else value
             origins[key] = Origin("draft", (confidence or {}).get(key))
     return values, origins
+
+
+def add_meaning(
+    values: Mapping[str, Any], origins: Mapping[str, Origin], found: Mapping[str, Found]
+) -> tuple[dict[str, Any], dict[str, Origin]]:
+    """What the old caption means fills what neither its words nor a drafter answered; a default gives way to it."""
+    read = {
+        key: one for key, one in found.items()
+        if one.origin == "meaning" and (key not in origins or origins[key].kind == "default")
+    }  # fmt: skip
+    return (
+        {**values, **{key: one.value for key, one in read.items()}},
+        {**origins, **{key: Origin("meaning", one.confidence) for key, one in read.items()}},
+    )
 
 
 def since(

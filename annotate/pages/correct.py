@@ -46,6 +46,8 @@ def page() -> None:
         hand = work.in_hand(at, db)
         last = corrections.recent(at.site, at.person, answers.RECENT, within=db)
         counts = progress.counted(at, db)
+    if hand and (encoder := meter.warm_encoder(at.site)):
+        work.read_by_meaning(hand, encoder, at.site.template())
     with st.container(key="correct", gap="small"):
         _head(last, counts, at)
         if hand is None:

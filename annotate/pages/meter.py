@@ -58,6 +58,15 @@ def show(hand: Work, made: Mapping[str, str], at: Opened) -> None:
         note(at.translate("No fit is shown: {why}").format(why=error.what))
 
 
+def warm_encoder(site: Site) -> Encoder | None:
+    """The encoder when it, and what is read by it, is in memory; None while it is made or when it cannot be had."""
+    try:
+        scorer = _ready(site)
+    except GenbaError:
+        return None  # the form says why, beside the fit
+    return scorer.encoder if scorer else None
+
+
 def _line(scorer: LiveScorer, hand: Work, made: Mapping[str, str], at: Opened) -> None:
     shown = [(LANGUAGES[language], language, text) for language, text in made.items() if text]
     if not hand.is_missing:
@@ -124,8 +133,13 @@ def _making(root: str, which: int, _encoder: Encoder) -> Making:
     def make() -> None:
         try:
             from scoring.live import LiveScorer
+            from scoring.slot_embedding import embedding_of, parse_with_origin
 
-            found.set_result(LiveScorer(Site.open(root), encoder=_encoder))
+            site = Site.open(root)
+            scorer = LiveScorer(site, encoder=_encoder)
+            for language in site.settings.site.languages:  # the first caption read by meaning takes seconds
+                parse_with_origin(site.template(), "warm", language, embedding_of(_encoder, language))
+            found.set_result(scorer)
         except Exception as error:  # noqa: BLE001  (handed to the page that asks)
             found.set_exception(error)
 

@@ -10,19 +10,23 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from annotate import corrections, drafts, form, form_drafts, label_studio_server, queue, reviews
 from annotate.clock import clocks
 from annotate.draft_record import Draft
-from annotate.form_origin import Origin, begin, since
+from annotate.form_origin import Origin, add_meaning, begin, since
 from annotate.pages import narrowed
 from annotate.pages.elements import Opened
 from data.settings import is_loopback
 from data.site import Site
 from data.store import Database
+
+if TYPE_CHECKING:
+    from data.templates import Template
+    from scoring.encoders import Encoder
 
 RENEW_SECONDS = 60.0  # a lease lasts ten minutes
 
@@ -46,6 +50,7 @@ class Work:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # one correction, however often it is sent
     show_errors: bool = False
     is_dirty: bool = False
+    is_read: bool = False  # the old caption by its meaning
     drawn: int = 0  # how often the form was drawn
     refused: int = 0  # how often it could not be saved
     renewed_at: float = field(default_factory=time.time)  # the lease
@@ -141,6 +146,22 @@ def _begin(row: dict[str, Any], at: Opened, db: Database) -> Work:
     )  # fmt: skip
     clocks().begin(work.token, work.last_action)
     return work
+
+
+def read_by_meaning(work: Work, encoder: Encoder, template: Template) -> None:
+    """Fill what the old caption means and does not say, before the form is drawn for the first time.
+
+    Not where it is judged by the photo alone, nor over answers that were kept from an earlier visit.
+    """
+    from scoring.slot_embedding import embedding_of, parse_with_origin
+
+    if work.drawn or work.is_read or work.is_blind or work.is_missing or work.values != work.first:
+        return
+    work.is_read = True
+    language = work.row["language"]
+    found = parse_with_origin(template, work.row["caption"], language, embedding_of(encoder, language))
+    work.first, work.origins = add_meaning(work.first, work.origins, found)
+    work.values = dict(work.first)
 
 
 def _task_url(site: Site, task: dict[str, Any]) -> str | None:
