@@ -277,6 +277,36 @@ class Exchange:
             )
         return made
 
+    def propose(self, template: Template, rows: Sequence[dict[str, Any]]) -> int:
+        """Let tasks begin with the draft that is offered now, where they began with another or with none.
+
+        rows: as for `push`, all with a task. Returns how many tasks changed.
+        """
+        project = self.project(template)
+        pair_ids = [row["pair_id"] for row in rows]
+        with self.site.connect() as db:
+            known = {row["pair_id"]: row for row in db.rows(
+                "SELECT pair_id, ls_task_id, draft FROM tasks WHERE ls_project_id = ? AND list_contains(?, pair_id)",
+                [project, pair_ids])}  # fmt: skip
+            drafts = best_drafts(self.site, pair_ids, within=db)
+        changed = 0
+        for row in rows:
+            task, draft = known[row["pair_id"]], drafts.get(row["pair_id"])
+            if (task["draft"] or {}).get("draft_id") == (draft.draft_id if draft else None):
+                continue
+            begins = prediction(template, row["caption"], row["language"], draft)
+            try:
+                self.studio.propose(task["ls_task_id"], begins)
+            except LabelStudioError as error:
+                if error.status != 404:
+                    raise
+                continue  # the task was deleted there: a full comparison makes it again
+            with self.site.connect() as db:
+                keep_tasks(db, project, template, {row["pair_id"]: task["ls_task_id"]},
+                           {row["pair_id"]: draft} if draft else None)  # fmt: skip
+            changed += 1
+        return changed
+
     def _places(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, str]]:
         """Root and uri of the photos, looked up at once."""
         with self.site.connect() as db:

@@ -163,6 +163,7 @@ def _push(at: Exchange, top: int, progress: Progress = silent) -> Pushed:
     for start in range(0, len(missing), PUSH_CHUNK):
         progress(start, len(missing), "tasks")
         made += len(at.push(template, missing[start : start + PUSH_CHUNK]))
+    at.propose(template, [row for row in rows if row["pair_id"] in tasks])
     return Pushed(made, len(rows) - len(missing), len(missing) - made)
 
 

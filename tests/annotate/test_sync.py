@@ -20,6 +20,7 @@ from annotate.sync import pull, push, sync
 from data.errors import GenbaError
 from data.settings import set_value
 from data.site import Site
+from data.store import now
 from tests.annotate.conftest import RunningLabelStudio
 from tests.annotate.exchange import (
     SLOTS,
@@ -74,6 +75,31 @@ def test_a_task_shows_caption_and_prefilled_answers(site: Site, studio: LabelStu
     assert studio.sdk.tasks.get(id=str(task_of(site, 3))).dict()["data"]["caption"], (
         "a missing caption says so"
     )
+
+
+def test_a_task_begins_with_the_draft_that_came_after_it(site: Site, studio: LabelStudio) -> None:
+    push(site, 4)
+    pair, task = pair_of(site, 1), task_of(site, 1)
+    draft = {
+        "draft_id": "d1", "pair_id": pair, "drafter": "zero-shot", "version": "3", "template": "parts",
+        "template_version": site.template().version, "slots": SLOTS, "confidence": {}, "captions": {"en": "gears"},
+        "quality": 0.9, "planted": False, "calibrated": True, "state": "offered", "drafted_at": now(),
+    }  # fmt: skip
+    with site.connect() as db:
+        db.insert("drafts", [draft])
+
+    def begins() -> list[tuple[str, float | None]]:
+        return [(one.model_version, one.score) for one in studio.sdk.predictions.list(task=task)]
+
+    assert begins() == [("parts@1 caption", None)]
+    for _ in range(2):
+        sync(site)
+        assert begins() == [("zero-shot@3", 0.9)]
+    with site.connect() as db:
+        db.execute("UPDATE drafts SET state = 'withdrawn'")
+    studio.sdk.tasks.delete(id=str(task_of(site, 2)))  # a task that is gone stops nobody
+    sync(site)
+    assert begins() == [("parts@1 caption", None)]
 
 
 def test_two_pushers_at_once_make_no_doubles(
