@@ -1,0 +1,176 @@
+"""Do corrections help, on real photos? One command; whatever comes out is written down.
+
+    python -m training.evidence rooms steel               # docs/evidence/rooms.json, steel.json and a .md of each
+    python -m training.evidence --demo demo-site/site     # the demo after its crew's work
+
+Each set is a site of its own (training/evidence_sets.py), retrained as any site is (training/retrain.py): the captions,
+the wording and the held-out photos are fixed by the seed before the first arm trains. The plots are drawn by
+`python -m dashboards.evidence`. Takes up to an hour for both sets on two cores; a run that was stopped goes on with
+--folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from data.command_line import progress_bar
+from data.errors import GenbaError
+from data.settings import RetrainSection
+from data.site import Site
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence"
+# Two cores: the small real encoder trains at about 20 photos a second.
+STEPS, BATCH, LEARNING_RATE = 60, 64, 5e-5
+Row = dict[str, Any]
+EFFECTS = "SELECT * EXCLUDE (run_id) FROM effects WHERE run_id = ? ORDER BY task, metric, arm, versus"
+METRICS = """
+SELECT task, metric, arm, avg(value) AS value, min(value) AS least, max(value) AS most, any_value(unit) AS unit,
+    any_value(n) AS n, count(*) AS seeds
+FROM metrics WHERE run_id = ? GROUP BY task, metric, arm ORDER BY task, metric, arm
+"""
+EFFICIENCY = """
+SELECT task, metric, arm, share, any_value(labels) AS labels, avg(value) AS value, min(value) AS least,
+    max(value) AS most, any_value(unit) AS unit, any_value(higher_is_better) AS higher_is_better, count(*) AS seeds
+FROM efficiency WHERE run_id = ? GROUP BY task, metric, arm, share ORDER BY task, metric, arm, share
+"""
+EQUIVALENTS = (
+    "SELECT * EXCLUDE (run_id) FROM label_equivalents WHERE run_id = ? ORDER BY task, metric, arm, share"
+)
+
+
+def measure(name: str, site: Site) -> Row:
+    """Retrain a site with its own settings and read everything that was measured from its store."""
+    from training.retrain import retrain
+
+    with progress_bar(name) as progress:
+        run_id = retrain(site, device="cpu", progress=progress)
+    with site.connect() as db:
+        run = db.one("SELECT snapshot_id, base_encoder, seconds, config FROM runs WHERE run_id = ?", [run_id])
+        assert run is not None
+        queries = {
+            "effects": EFFECTS,
+            "metrics": METRICS,
+            "efficiency": EFFICIENCY,
+            "equivalents": EQUIVALENTS,
+        }
+        found = {key: db.rows(sql, [run_id]) for key, sql in queries.items()}
+    config = {
+        key: run["config"][key]
+        for key in ("arms", "seeds", "plan", "counts", "skipped", "blend")
+        if key in run["config"]
+    }
+    encoder = str(run["base_encoder"]).rpartition("/")[2]  # the folder's name, not where it lies
+    return {"set": name, "date": date.today().isoformat(), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "base_encoder": encoder, "snapshot": run["snapshot_id"], "seconds": round(run["seconds"]), "config": config,
+            **found}  # fmt: skip
+
+
+def page_of(found: Row) -> str:
+    """The figures as Markdown. An interval that holds zero is called what it is: no effect shown."""
+    counts = found["config"]["counts"]
+    lines = [
+        f"# Evidence: {found['set']}", "",
+        f"Written by `python -m training.evidence`; by hand nothing. {found['machine']}, {found['date']}, "
+        f"{found['seconds'] / 60:.0f} minutes, base `{found['base_encoder']}`, snapshot `{found['snapshot']}`.", "",
+        f"{counts['train_photos']:,} training photos, {counts['corrected_photos']:,} of them with a corrected caption; "
+        f"{counts['test_captions']:,} judged captions of {counts['test_photos']:,} held-out photos.", "",
+        "| task | metric | arm | versus | difference | 95 % interval | detectable | p | n | seeds | |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|---:|---|",
+        *(_effect_line(one) for one in found["effects"]), "",
+    ]  # fmt: skip
+    if found["efficiency"]:
+        lines += [
+            "## Fewer labels", "", "| task | metric | arm | labels | mean over seeds | least | most |",
+            "|---|---|---|---:|---:|---:|---:|",
+            *(f"| {r['task']} | {r['metric']} | {r['arm']} | {r['labels']:,} | {r['value']:.4f} | {r['least']:.4f} | "
+              f"{r['most']:.4f} |" for r in found["efficiency"]), "",
+        ]  # fmt: skip
+    if found["equivalents"]:
+        lines += [
+            "How many labels the arm it is compared with would need for the same:", "",
+            "| task | metric | arm | versus | labels | equivalent | 95 % interval |",
+            "|---|---|---|---|---:|---:|---:|",
+            *(f"| {r['task']} | {r['metric']} | {r['arm']} | {r['versus']} | {r['labels']:,} | {_labels(r)} |"
+              for r in found["equivalents"]), "",
+        ]  # fmt: skip
+    for task, why in found["config"].get("skipped", {}).items():
+        lines.append(f"Not measured: {task} ({why}).")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _effect_line(one: Row) -> str:
+    is_gain = one["low"] > 0 if one["higher_is_better"] else one["high"] < 0
+    is_loss = one["high"] < 0 if one["higher_is_better"] else one["low"] > 0
+    said = "gain" if is_gain else "loss" if is_loss else "no effect shown"
+    return (f"| {one['task']} | {one['metric']} | {one['arm']} | {one['versus']} | {one['value']:+.4f} | "
+            f"{one['low']:+.4f} to {one['high']:+.4f} | {_number(one['detectable'])} | {_number(one['p_value'])} | "
+            f"{one['n']:,} | {one['seeds']} | {said} |")  # fmt: skip
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _labels(row: Row) -> str:
+    if not row["is_reached"] or row["equivalent"] is None:
+        return "not reached | "
+    ends = ["not reached" if end is None else f"{end:,.0f}" for end in (row["low"], row["high"])]
+    return f"{row['equivalent']:,.0f} | {ends[0]} to {ends[1]}"
+
+
+def main() -> None:
+    """Measure the sets that were named, and write what came out."""
+    from training.evidence_sets import SETS, make_site, require_set
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
+    parser.add_argument("--demo", type=Path, help="a demo site whose crew has answered")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--folder", type=Path, help="where the sites are made, and found again")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    try:
+        for name in given.sets:
+            require_set(name)
+        if not given.sets and not given.demo:
+            raise GenbaError(
+                "Nothing to measure.", choices=SETS, next="python -m training.evidence rooms steel"
+            )
+        with tempfile.TemporaryDirectory() as scratch:
+            for name in given.sets:
+                folder = (given.folder or Path(scratch)) / name
+                settings = RetrainSection(
+                    seeds=given.seeds, steps=given.steps, batch=BATCH, learning_rate=LEARNING_RATE
+                )
+                is_made = (folder / "site" / "genba.toml").exists()
+                site = Site.open(folder / "site") if is_made else make_site(name, folder, settings)
+                _write(measure(name, site), given.out)
+            if given.demo:
+                _write(measure("demo", Site.open(given.demo)), given.out)
+    except GenbaError as error:
+        sys.exit(str(error))
+
+
+def _write(found: Row, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{found['set']}.json").write_text(
+        json.dumps(found, indent=1, default=str) + "\n", encoding="utf-8"
+    )
+    page = page_of(found)
+    (out / f"{found['set']}.md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
