@@ -1,6 +1,6 @@
-"""Plots of what was measured, beside their sources: docs/benchmarks/*.json in, *.png out, in English.
+"""Plots of what was measured, beside their sources, in English: docs/benchmarks/*.json and docs/evidence/*.json.
 
-    python -m dashboards.evidence                    # every plot whose source stands in docs/benchmarks
+    python -m dashboards.evidence                    # every plot whose source stands there
     python -m dashboards.evidence --source DIR --out DIR
 
 Needs vl-convert-python (requirements-dev.txt), which draws without a browser and without a network.
@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashboards.charts import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILLION, look
+from dashboards.evidence_runs import run_plot
 from data.errors import GenbaError
 from scoring.benchmark_tables import OVERALL, mean_over_kinds
 
 if TYPE_CHECKING:
     from dashboards.charts import Chart
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+FOLDERS = (DOCS / "benchmarks", DOCS / "evidence")
 REVIEWS = "after "  # begins the name of a ranking that has learned from so many reviews
 OURS = "profile exact"
 NOMINAL, TOLERANCE, LEAST = 95.0, 1.0, 80.0  # percent; LEAST: where the axis begins
@@ -210,7 +212,8 @@ def rates_plot(found: Row) -> Chart:
 
 
 PLOTS: dict[str, Callable[[Row], Chart]] = {
-    "finder": finder_plot, "coverage": coverage_plot, "rates": rates_plot
+    "finder": finder_plot, "coverage": coverage_plot, "rates": rates_plot,
+    "rooms": run_plot, "steel": run_plot, "demo": run_plot,
 }  # fmt: skip
 
 
@@ -241,11 +244,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m dashboards.evidence", description="Plots of what was measured."
     )
-    parser.add_argument("--source", type=Path, default=FOLDER, help="folder of the JSON files")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the plots")
+    parser.add_argument("--source", type=Path, help="folder of the JSON files; else the project's own")
+    parser.add_argument("--out", type=Path, help="folder of the plots; else beside their sources")
     given = parser.parse_args()
+    sources = [given.source] if given.source else [folder for folder in FOLDERS if folder.is_dir()]
     try:
-        print(*draw(given.source, given.out), sep="\n")
+        for source in sources:
+            print(*draw(source, given.out or source), sep="\n")
     except GenbaError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

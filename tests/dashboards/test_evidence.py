@@ -11,6 +11,7 @@ import pytest
 
 from annotate import coverage
 from dashboards import evidence
+from dashboards.evidence_runs import effect_rows as run_plot_rows
 from data.errors import GenbaError
 from scoring.benchmark import mean_figures
 from tests.dashboards.test_charts import data
@@ -89,5 +90,34 @@ def test_a_folder_without_sources_and_an_old_source_are_errors_in_words(tmp_path
 
 
 def test_every_plot_that_is_kept_has_its_source() -> None:
-    kept = [path for path in evidence.FOLDER.glob("*.png") if path.stem in evidence.PLOTS]
+    kept = [
+        path for folder in evidence.FOLDERS for path in folder.glob("*.png") if path.stem in evidence.PLOTS
+    ]
     assert [path.name for path in kept if not path.with_suffix(".json").is_file()] == []
+
+
+def run_of_a_retraining() -> dict[str, Any]:
+    """The form of training.evidence.measure."""
+    metric = {"task": "depth", "metric": "rmse", "unit": "m"}
+    return {
+        "metrics": [{**metric, "arm": "original", "value": 0.5}],
+        "effects": [
+            {**metric, "arm": "corrected", "versus": "original", "value": -0.05, "low": -0.1, "high": -0.01,
+             "higher_is_better": False},
+            {**metric, "arm": "corrected", "versus": "base", "value": 0.0, "low": 0.0, "high": 0.0,
+             "higher_is_better": False},
+        ],
+        "efficiency": [
+            {**metric, "arm": arm, "labels": labels, "value": 1 / labels, "least": 0.9 / labels, "most": 1.1 / labels}
+            for arm in ("original", "corrected") for labels in (10, 20, 40)
+        ],
+    }  # fmt: skip
+
+
+def test_effects_of_a_retraining_are_drawn_as_shares_of_the_control_arm(tmp_path: Path) -> None:
+    found = run_of_a_retraining()
+    rows = run_plot_rows(found)
+    assert [(row["against"], row["shown"]) for row in rows] == [("corrected - original", "gain")]
+    assert [rows[0][key] for key in ("value", "low", "high")] == pytest.approx([10, 2, 20])
+    (tmp_path / "rooms.json").write_text(json.dumps(found))
+    assert struct.unpack(">II", evidence.draw(tmp_path, tmp_path)[0].read_bytes()[16:24])[0] > 500
