@@ -158,10 +158,15 @@ MIGRATIONS: list[str] = [
         run_id VARCHAR NOT NULL, arm VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL,
         slice VARCHAR NOT NULL, part VARCHAR NOT NULL, value DOUBLE NOT NULL, rest DOUBLE NOT NULL,
         gap DOUBLE NOT NULL, low DOUBLE NOT NULL, high DOUBLE NOT NULL, n INTEGER NOT NULL,
-        is_enough BOOLEAN NOT NULL, PRIMARY KEY (run_id, arm, task, metric, slice, part));
+        is_enough BOOLEAN NOT NULL, unit VARCHAR NOT NULL, higher_is_better BOOLEAN NOT NULL,
+        change DOUBLE, change_low DOUBLE, change_high DOUBLE,
+        PRIMARY KEY (run_id, arm, task, metric, slice, part));
     CREATE TABLE checklists (
         checklist_id VARCHAR PRIMARY KEY, model_id VARCHAR NOT NULL, purpose VARCHAR NOT NULL, answers JSON NOT NULL,
-        signed_by VARCHAR NOT NULL, signed_at TIMESTAMP NOT NULL);
+        shown JSON NOT NULL, signed_by VARCHAR NOT NULL, signed_at TIMESTAMP NOT NULL);
+    CREATE TABLE assumptions (
+        set_id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, given JSON NOT NULL, confirmed JSON NOT NULL,
+        note VARCHAR NOT NULL, author VARCHAR NOT NULL, saved_at TIMESTAMP NOT NULL);
     CREATE TABLE edge_exports (
         export_id VARCHAR PRIMARY KEY, model_id VARCHAR NOT NULL, format VARCHAR NOT NULL, precision VARCHAR NOT NULL,
         path VARCHAR NOT NULL, report JSON NOT NULL, exported_by VARCHAR NOT NULL, exported_at TIMESTAMP NOT NULL);
