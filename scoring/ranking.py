@@ -186,6 +186,7 @@ def rank(
     fold = _folds(group_ids)[group]
     original = pairs["original"].to_numpy(zero_copy_only=False)
     language = by_language(pairs["language"], source, original)
+    pairs = pairs.select(SAID)  # the names of photos and groups are the largest part, and are numbers now
     for name in sorted(set(language)):
         is_read, earlier = source.reads(name), (before or {}).get(name)
         rows = np.flatnonzero((language == name) & (image_row >= 0))
@@ -198,7 +199,7 @@ def rank(
                 asked=asked, temperature=source.temperature, device=device,
             )  # fmt: skip
             words = unknown_share if is_read else None
-            yield _ranked(batch, name, pairs.select(SAID), rows, source.id, template, words, earlier)
+            yield _ranked(batch, name, pairs, rows, source.id, template, words, earlier)
 
 
 def _ranked(

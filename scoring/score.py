@@ -176,7 +176,9 @@ class _Run:
             captions=self.counts.captions + found.counts.captions,
         )
         with tempfile.TemporaryDirectory() as folder:
-            files = list(self._ranked(pairs, found, basis, Path(folder)))
+            ranked = self._ranked(pairs, found, basis, Path(folder))
+            del pairs  # what is not needed any more is given up on the way: see scoring/ranking.py
+            files = list(ranked)
             unreadable = {photo.image_id for photo in found.unreadable}
             with self.site.connect() as db:
                 return write_scores(db, self.source, files, unreadable, self.state, basis)
@@ -190,17 +192,12 @@ class _Run:
         at, ranked_so_far = now(), 0
         total = len(pairs) - int(scored.sum())
         self.progress(0, total, "rank")
-        for ranked in rank(
-            pairs,
-            found.images,
-            found.captions,
-            self.source,
-            self.template,
-            self._unknown_share,
-            scored,
-            before,
+        stream = rank(
+            pairs, found.images, found.captions, self.source, self.template, self._unknown_share, scored, before,
             pick_device(self.device),
-        ):
+        )  # fmt: skip
+        del pairs
+        for ranked in stream:
             if ranked.fit is not None and ranked.language not in before:
                 ranked.fit.save(self._fit_file(ranked.language), basis.counted)
             for start in range(0, len(ranked), CHUNK):
