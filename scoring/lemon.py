@@ -82,7 +82,7 @@ def _pairs_of_like_captions(pairs: Pairs) -> Callable[[slice], Ints]:
     # None is left out here: the same words on another photo are a neighbour.
     nobody, everybody = np.ones(len(asked), dtype=np.int64), np.zeros(len(used), dtype=np.int64)
     # Its own words are the nearest; the pairs of its own photo are left out below, so some more are looked at.
-    near = nearest(pairs.captions, used, asked, NEAREST + PER_ITEM, everybody, nobody, pairs.device)
+    near = nearest(pairs.captions, used, asked, NEAREST + PER_ITEM, everybody, nobody, pairs.device, 0)
     with_words = members(pairs.caption_of, PER_ITEM, pairs.counted)[used]
 
     def of(part: slice) -> Ints:

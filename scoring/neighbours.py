@@ -40,7 +40,7 @@ class Neighbours:
     """The k nearest of each query, nearest first, by their place in `rows`; -1 (cosine -2) where there are fewer."""
 
     place: Ints  # (Q, k) int32
-    cosine: Floats  # (Q, k) float32
+    cosine: Floats  # (Q, k) float32; of the nearest ones only, where no more were asked for
 
 
 def nearest(
@@ -51,14 +51,16 @@ def nearest(
     groups: Ints,
     asked_groups: Ints,
     device: str = "cpu",
+    cosines: int | None = None,
 ) -> Neighbours:
     """vectors: (N, D), unit length. rows: (R,) among which to look, asked: (Q,) for which; both count in `vectors`.
 
-    groups: (R,), asked_groups: (Q,). What is of the query's own group is never its neighbour.
+    groups: (R,), asked_groups: (Q,). What is of the query's own group is never its neighbour. cosines: of how many of
+    the nearest they are kept (a million rows of 30 take 120 MB); None: of all.
     """
     k = min(k, len(rows))
     place = np.full((len(asked), k), -1, np.int32)
-    cosine = np.full((len(asked), k), -2, np.float32)
+    cosine = np.full((len(asked), k if cosines is None else min(k, cosines)), -2, np.float32)
     if k == 0 or not len(asked):
         return Neighbours(place, cosine)
     index, wanted = _index(vectors, rows, len(asked), device), min(len(rows), k + SPARE)
@@ -79,7 +81,7 @@ def nearest(
                 _, at = Streamed(vectors, rows[others]).search(queries[few], min(k, len(others)))
                 alone = _ranked(vectors, rows, queries[few], others[at], groups, asked_groups[part][few], k)
                 found.place[few, : at.shape[1]], found.cosine[few, : at.shape[1]] = alone.place, alone.cosine
-        place[part], cosine[part] = found.place, found.cosine
+        place[part], cosine[part] = found.place, found.cosine[:, : cosine.shape[1]]
     return Neighbours(place, cosine)
 
 

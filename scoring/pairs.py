@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 BLOCK = 16384  # rows gathered at a time, so that memory stays bounded
 NEAREST = 30  # photos beside which a photo is looked at
+NEAR = 10  # of them, those that say whether a photo is like anything else
 FOLDS = 5  # what is learned from a site's captions is asked of photos that it was not learned from
 
 
@@ -135,13 +136,14 @@ class Pairs:
 
     @cached_property
     def near_photos(self) -> Neighbours:
-        """For each of asked_photos the NEAREST other photos, outside its group; places count in `photos`."""
+        """For each of asked_photos the NEAREST other photos, outside its group, and the cosines of the NEAR nearest;
+        places count in `photos`."""
         assert self.images is not None
         group = np.full(int(self.image_of.max(initial=-1)) + 1, -1, dtype=np.int64)
         group[self.image_of] = self.group_of
         asked, _ = self.asked_photos
         return nearest(
-            self.images, self.photos, asked, NEAREST, group[self.photos], group[asked], self.device
+            self.images, self.photos, asked, NEAREST, group[self.photos], group[asked], self.device, NEAR
         )
 
 

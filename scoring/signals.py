@@ -29,7 +29,6 @@ __all__ = ["SIGNALS", "Pairs", "Signal", "compute_signals"]
 
 SPREAD_PHOTOS = 20_000  # say how alike the photos of a site are
 OTHERS = 12  # captions of the same photo and its near-duplicates that one caption is held against
-NEAR = 10  # photos that say whether a photo is like anything else
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _sums(vectors: NDArray[np.float32] | Rows, rows: Ints, start: Ints) -> Float
 
 def out_of_domain(pairs: Pairs) -> Floats:
     """(M,) how unlike the site's other photos the photo is: 1 - mean cosine with the NEAR most alike; NaN without."""
-    cosine_of = pairs.near_photos.cosine[:, :NEAR].astype(np.float64)
+    cosine_of = pairs.near_photos.cosine.astype(np.float64)
     there = cosine_of > -2
     total = np.where(there, cosine_of, 0).sum(axis=1)
     alone = np.full(len(total), np.nan)
