@@ -152,7 +152,9 @@ MIGRATIONS: list[str] = [
     CREATE TABLE slot_effects (
         run_id VARCHAR NOT NULL, slot VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL,
         value DOUBLE NOT NULL, low DOUBLE NOT NULL, high DOUBLE NOT NULL, unit VARCHAR NOT NULL,
-        higher_is_better BOOLEAN NOT NULL, seconds DOUBLE, gain_per_second DOUBLE,
+        higher_is_better BOOLEAN NOT NULL, n INTEGER NOT NULL, seeds INTEGER NOT NULL, p_value DOUBLE,
+        detectable DOUBLE,
+        seconds DOUBLE, gain_per_second DOUBLE,
         PRIMARY KEY (run_id, slot, task, metric));
     CREATE TABLE slice_gaps (
         run_id VARCHAR NOT NULL, arm VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL,

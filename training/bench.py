@@ -3,26 +3,31 @@
     bench = prepare(site, snapshot.contents, encoder, folder)
 
 Labels are pressed into the model's square together with their photo, so that nothing is cut off. Past MOST_TRAIN and
-MOST_TEST labelled photos a fixed sample is taken: a linear probe learns no more from the rest.
+MOST_TEST labelled photos a fixed sample is taken: a linear probe learns little more from the rest.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from data.dense_labels import LabelFile, read_depth, read_mask
+from data.dense_labels import LabelFile, label_path, read_depth, read_mask
 from data.site import Site
 from data.snapshots import Contents
 from scoring.encoders import Encoder
+from training.dense_features import at_size
+from training.dense_plan import DensePlan
 from training.measures import Measured
 from training.pixels import Pixels, load_pixels
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from training.caption_bench import CaptionBench
+    from training.dense_base import DenseBase
 
 IGNORED = -1
 MOST_TRAIN, MOST_TEST = 300, 300
@@ -32,7 +37,8 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Dense:
     """Labelled photos. train, test: image_ids. values: (n, S, S), class places (int16, IGNORED) or metres (float32,
-    NaN). classes: the class numbers behind the places, [] for depth. clusters: image_id -> group."""
+    NaN). classes: the class numbers behind the places, [] for depth; names: what they are called. clusters: image_id ->
+    group. S: the plan's size, or the encoder's own."""
 
     pixels: Pixels
     train: list[str]
@@ -41,6 +47,12 @@ class Dense:
     place: dict[str, int]
     classes: list[int]
     clusters: dict[str, str]
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def side(self) -> int:
+        """S."""
+        return int(self.values.shape[-1])
 
     def labels(self, image_ids: Sequence[str]) -> np.ndarray:
         """(len(image_ids), S, S)."""
@@ -57,12 +69,17 @@ class Dense:
 
 @dataclass(frozen=True)
 class Bench:
-    """items: checked captions of one split (rows of a snapshot). photos: theirs, as the encoder sees them."""
+    """items: checked captions of one split (rows of a snapshot). photos: theirs, as the encoder sees them. plan: how
+    masks and depth are predicted."""
 
     items: list[Row]
     photos: Pixels
     masks: Dense | None
     depth: Dense | None
+    captions: CaptionBench | None = None  # what the caption tasks ask (training/caption_bench.py)
+    tasks: Mapping[str, Any] = field(default_factory=dict)  # the user's own, by name (training/user_tasks.py)
+    memo: dict[str, Any] = field(default_factory=dict)  # what tasks share while one model is measured
+    plan: DensePlan = field(default_factory=DensePlan)
 
 
 def items_of(contents: Contents, split: str) -> list[Row]:
@@ -73,19 +90,26 @@ def items_of(contents: Contents, split: str) -> list[Row]:
 def prepare(
     site: Site,
     contents: Contents,
-    encoder: Encoder,
+    encoder: Encoder | DenseBase,
     folder: Path,
     progress: Callable[[int], None] | None = None,
+    plan: DensePlan | None = None,
 ) -> Bench:
-    """Decode the test photos and read their labels. `folder`: where decoded photos are kept."""
-    items = items_of(contents, "test")
-    photos = load_pixels(site, encoder, items, folder, progress=progress)
+    """Decode the test photos and read their labels. `folder`: where decoded photos are kept. plan: None, genba.toml's.
+
+    A base without texts (training/dense_base.py) has masks and depth alone. Raises GenbaError for a label that is gone,
+    and for a size (retrain.dense_size) that the encoder cannot take.
+    """
+    plan = plan or DensePlan.of(site.settings.retrain)
+    seen = cast(Encoder, encoder)  # of a base without texts, decoding takes the size and the colours alone
+    items = items_of(contents, "test") if isinstance(encoder, Encoder) else []
+    photos = load_pixels(site, seen, items, folder, progress=progress)
     sampled = {kind: _sample(contents.labels, kind) for kind in ("masks", "depth")}
     rows = [row for both in sampled.values() for row in both]
-    pixels = load_pixels(site, encoder, rows, folder, squash=True, progress=progress)
-    return Bench(
-        items, photos, *(_dense(sampled[kind], kind, pixels, encoder) for kind in ("masks", "depth"))
-    )
+    pixels = load_pixels(site, at_size(seen, plan.size), rows, folder, squash=True, progress=progress)
+    side = plan.size or encoder.image_size
+    masks, depth = (_dense(site, sampled[kind], kind, pixels, side) for kind in ("masks", "depth"))
+    return Bench(items, photos, masks, depth, plan=plan)
 
 
 def photos_to_decode(contents: Contents) -> int:
@@ -103,26 +127,29 @@ def _sample(labels: Sequence[Row], kind: str) -> list[Row]:
     return found
 
 
-def _dense(rows: list[Row], kind: str, pixels: Pixels, encoder: Encoder) -> Dense | None:
+def _dense(site: Site, rows: list[Row], kind: str, pixels: Pixels, side: int) -> Dense | None:
     import numpy as np
 
     if not rows:
         return None
     read = read_mask if kind == "masks" else read_depth
-    maps = [shrink(read(_label_file(row)), encoder.image_size) for row in rows]
-    values, classes = np.stack(maps), []
+    files = [_label_file(site, row) for row in rows]
+    values, classes = np.stack([shrink(read(one), side) for one in files]), []
+    called: dict[str, str] = {}
     if kind == "masks":
         classes = [int(number) for number in np.unique(values) if number != IGNORED]
         values = _places(values, classes)
+        for one in files:
+            called |= one.meta["classes"]
     ids = {split: [row["image_id"] for row in rows if row["split"] == split] for split in ("train", "test")}
     return Dense(
         pixels, ids["train"], ids["test"], values, {row["image_id"]: n for n, row in enumerate(rows)}, classes,
-        {row["image_id"]: row["group_id"] for row in rows},
+        {row["image_id"]: row["group_id"] for row in rows}, [called.get(str(one), str(one)) for one in classes],
     )  # fmt: skip
 
 
-def _label_file(row: Row) -> LabelFile:
-    return LabelFile(row["image_id"], Path(row["path"]), json.loads(row["meta"]))
+def _label_file(site: Site, row: Row) -> LabelFile:
+    return LabelFile(row["image_id"], label_path(site, row["path"]), json.loads(row["meta"]))
 
 
 def _places(values: np.ndarray, classes: list[int]) -> np.ndarray:

@@ -125,8 +125,10 @@ def _phrasings(scene: Scene, rng: np.random.Generator) -> list[list[str]]:
     ]
 
 
-def write_tokenizer(folder: Path, texts: Sequence[str]) -> None:
-    """Train a byte-level BPE of VOCABULARY tokens and write tokenizer.json and tokenizer_config.json.
+def write_tokenizer(
+    folder: Path, texts: Sequence[str], vocabulary: int = VOCABULARY, context: int = CONTEXT
+) -> None:
+    """Train a byte-level BPE of so many tokens and write tokenizer.json and tokenizer_config.json.
 
     Every byte has a token, so words it never saw (rubber, ゴム) can still be spelled. Ids: 0 pad, 1 start, 2 end.
     """
@@ -138,7 +140,7 @@ def write_tokenizer(folder: Path, texts: Sequence[str]) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, max_token_length=14,
+        vocab_size=vocabulary, special_tokens=special, max_token_length=14,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
     )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer)
@@ -148,7 +150,7 @@ def write_tokenizer(folder: Path, texts: Sequence[str]) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>",
-        "model_max_length": CONTEXT, "padding_side": "right", "truncation_side": "right",
+        "model_max_length": context, "padding_side": "right", "truncation_side": "right",
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 

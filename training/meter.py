@@ -24,6 +24,7 @@ class Meter:
     batch: int = 0
     measured: int = 0
     message: str = ""
+    last_step: int = 0
 
     def plan(self, photos: int, steps: int, batch: int, models: int, measured: int) -> None:
         """photos to decode; steps of `batch`; models to measure on `measured` photos each."""
@@ -40,9 +41,11 @@ class Meter:
         """So many photos were decoded."""
         self._add(DECODED * count, self.message)
 
-    def step(self, message: str) -> None:
-        """A training step is done."""
-        self._add(self.batch, message)
+    def step(self, message: str, step: int) -> None:
+        """So many steps of a training are done; one that goes on after a kill begins in the middle."""
+        before = self.last_step if step > self.last_step else 0
+        self.last_step = step
+        self._add(self.batch * (step - before), message)
 
     def model(self, message: str) -> None:
         """A model is measured."""

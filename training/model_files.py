@@ -1,7 +1,8 @@
 """A retrained model on disk: SITE/models/ID in open_clip's local-dir format, with meta.json, written last.
 
-meta.json holds where the model comes from (run, snapshot, base, settings, seeds), what it measured, and a few cosines
-of held-out photos and captions: a model that is read back must give the same.
+meta.json holds where the model comes from (run, snapshot, base, code, settings, seeds), what it measured, and a few
+cosines of held-out photos and captions: a model that is read back must give the same. Only safetensors are read; a
+folder that holds a pickle, whatever it is called, is refused, because opening one can run code.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 from data.errors import GenbaError
 from data.photos import open_photo
 from data.site import Site
+from scoring.encoder_files import PICKLES
 from scoring.encoders import Encoder, load_for_site, source_for_site, write_encoder
+from training.lineage import code_version
 
 if TYPE_CHECKING:
     import torch
 
 META = "meta.json"
 CHECKED_PAIRS = 8
+PICKLE_SUFFIXES = (*PICKLES, ".pkl", ".pickle", ".joblib", ".npy", ".npz")
+PROTOCOLS = range(2, 6)  # of pickle: its files begin with 0x80 and the protocol
+ZIP = b"PK\x03\x04"  # torch.save and numpy.savez write one around their pickles
 TOLERANCE = 5e-3  # of a cosine: other devices round differently, other weights are far off
 Row = dict[str, Any]
 
@@ -57,7 +63,7 @@ def write_model(
     pairs = sorted(items, key=lambda item: item["item_id"])[:CHECKED_PAIRS]
     check = [{key: pair[key] for key in ("root", "uri", "caption")} for pair in pairs]
     cosines = score_pairs(site, encoder, check)
-    meta = {**meta, "model_id": model_id, "fingerprint": source.files_fingerprint,
+    meta = {**meta, "model_id": model_id, "fingerprint": source.files_fingerprint, "code": code_version(),
             "check": [{**pair, "cosine": cosine} for pair, cosine in zip(check, cosines, strict=True)]}  # fmt: skip
     _compare(site, model_id, meta, encoder.device)
     temporary = folder / f"{META}.tmp"
@@ -78,12 +84,34 @@ def read_meta(site: Site, model_id: str) -> Row:
 
 def check_model(site: Site, model_id: str, device: str = "cpu") -> None:
     """Read the model back: the same files as were written, and the same cosines. Raises GenbaError."""
+    check_files(site, model_id)
+    _compare(site, model_id, read_meta(site, model_id), device)
+
+
+def check_files(site: Site, model_id: str) -> None:
+    """The files are there, no pickle is among them, and they are those that were written. Raises GenbaError."""
     meta = read_meta(site, model_id)
+    require_no_pickle(model_folder(site, model_id))
     source = source_for_site(site, encoder_of(model_id))
     if source.files_fingerprint != meta["fingerprint"]:
         raise GenbaError(f"The files of the model {model_id} are not those that its retraining wrote.",
                          next=f"genba retrain {site.root}")  # fmt: skip
-    _compare(site, model_id, meta, device)
+
+
+def require_no_pickle(folder: Path) -> None:
+    """Raises GenbaError for a file that is a pickle by its name or by its first bytes. None is opened as one."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and (path.suffix.lower() in PICKLE_SUFFIXES or _begins_like_a_pickle(path)):
+            raise GenbaError(
+                f"{path} is a pickle, or is called like one. It is never opened, because opening one can run code.",
+                next=f"remove {path}",
+            )
+
+
+def _begins_like_a_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start == ZIP or (len(start) > 1 and start[0] == 0x80 and start[1] in PROTOCOLS)
 
 
 def _compare(site: Site, model_id: str, meta: Row, device: str) -> None:

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.photos import open_photo
 from data.site import Site
 from scoring.encoders import Encoder
+from training.state import DiskFull
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +56,8 @@ def load_pixels(
     """Decode the photos of `rows`, or map what an earlier call decoded.
 
     squash: the whole photo pressed into the square, for tasks that look at places in it; else the encoder's own way,
-    which may cut off its edges. progress(n): n more photos are done. Raises PhotoError for a photo that is gone.
+    which may cut off its edges. progress(n): n more photos are done. Raises PhotoError for a photo that is gone,
+    DiskFull.
     """
     import numpy as np
 
@@ -92,19 +96,35 @@ def _decode(
     size = encoder.image_size
     temporary = path.with_suffix(".tmp")
     shape = (len(photos), 3, size, size)
-    array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     decode = _squashed if squash else _as_encoder
-    with ThreadPoolExecutor(DECODERS) as pool:
+    # Written, not mapped: on a full disk a mapped file kills the process without a word
+    with temporary.open("wb", buffering=0) as file, ThreadPoolExecutor(DECODERS) as pool:
+        np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(photos), BATCH):
             batch = photos[start : start + BATCH]
-            made = pool.map(lambda row: decode(encoder, site.photo_path(row["root"], row["uri"])), batch)
-            for number, one in enumerate(made, start=start):
-                array[number] = one
+            made = list(
+                pool.map(lambda row: decode(encoder, site.photo_path(row["root"], row["uri"])), batch)
+            )
+            _write(file, np.stack(made).astype(np.uint8, copy=False), temporary, shape)
             if progress:
                 progress(len(batch))
-    array.flush()
-    del array
     os.replace(temporary, path)
+
+
+def _write(file: FileIO, made: np.ndarray, path: Path, shape: tuple[int, ...]) -> None:
+    """Raises DiskFull, and removes the file."""
+    left = memoryview(made.tobytes())
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise DiskFull(
+            f"The decoded photos, {math.prod(shape) / 1e9:.1f} GB, cannot be written to {path.parent}: "
+            f"{error.strerror}.",
+            next="free space on that disk, then start the same again",
+        ) from None
 
 
 def _as_encoder(encoder: Encoder, path: Path) -> np.ndarray:

@@ -1,21 +1,20 @@
 """Linear probes on frozen feature maps: how much of a mask or a depth map can be read off an encoder by one matrix.
 
-    probe = fit(encoder, pixels, image_ids, targets_of, outputs)     # ridge regression in closed form
+    drawn = [draw_places(maps, targets, image_id) for ...]  # of each photo some places, once for a model
+    places = join(drawn)
+    probe = fit(places, photos=40)                          # ridge regression in closed form, on the first 40 photos
     predicted = probe.maps(features)                        # (B, outputs, G, G)
 
-The probe is small on purpose: what it finds was in the features already. Places are drawn from the seed alone, so two
-encoders are probed at the same places.
+The probe is small on purpose: what it finds was in the features already. A photo's places are drawn from its id and the
+seed alone, so two encoders are probed at the same places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from scoring.encoders import Encoder
-from training.dense_features import dense_maps
-from training.pixels import Pixels, batches, normalised
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 PLACES = 32  # of each photo
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)  # of the ridge, in units of the mean eigenvalue
+# Of the ridge, in units of the mean eigenvalue: 0.001 to 100, three and a bit times as strong each
+STRENGTHS = tuple(10 ** (half / 2) for half in range(-6, 5))
 HELD_BACK = 0.2  # of the photos, to choose the strength on
 
 
@@ -42,51 +42,51 @@ class Probe:
         return torch.einsum("bchw,ck->bkhw", features, weight) + bias[None, :, None, None]
 
 
-def features_of(encoder: Encoder, pixels: Pixels, image_ids: Sequence[str]) -> torch.Tensor:
-    """(B, C, G, G) of a few photos."""
-    import torch
+@dataclass(frozen=True)
+class Places:
+    """Drawn places of photos: features (N, C), targets (N, K), the number of each one's photo (N,), in their order."""
 
-    return dense_maps(encoder, normalised(torch.from_numpy(pixels.of(image_ids)), encoder))
+    features: torch.Tensor
+    targets: torch.Tensor
+    photo: torch.Tensor
 
 
-def fit(
-    encoder: Encoder,
-    pixels: Pixels,
-    image_ids: Sequence[str],
-    targets_of: Callable[[Sequence[str]], np.ndarray],
-    is_balanced: bool = False,
-    seed: int = 0,
-) -> Probe:
-    """Fit one matrix on places drawn from each photo.
+OfPhoto = tuple["torch.Tensor", "torch.Tensor"]  # features (n, C) and targets (n, K) of one photo's places
 
-    targets_of(ids) -> (B, K, S, S) float32 at the model's size, NaN where a place has no label. A grid cell's target is
-    the mean of its pixels. is_balanced: targets are shares of classes; a place weighs the more, the rarer its classes
-    are (by the square root), else small defects would never be found.
-    """
+
+def draw_places(features: torch.Tensor, targets: torch.Tensor, image_id: str, seed: int = 0) -> OfPhoto:
+    """At most PLACES labelled places of one photo. features: (C, G, G); targets: (K, G, G), NaN where there is none."""
     import numpy as np
     import torch
 
-    rng = np.random.default_rng([seed, 3])
-    rows: list[torch.Tensor] = []
-    wanted: list[torch.Tensor] = []
-    photos: list[int] = []
-    for ids in batches(image_ids, BATCH):
-        features = features_of(encoder, pixels, ids).cpu()  # (B, C, G, G)
-        targets = on_grid(torch.from_numpy(targets_of(ids)), features.shape[-1])
-        flat_x, flat_y = (
-            features.flatten(2).transpose(1, 2),
-            targets.flatten(2).transpose(1, 2),
-        )  # (B, G * G, ·)
-        for x, y in zip(flat_x, flat_y, strict=True):
-            labelled = torch.nonzero(~y.isnan().any(1)).flatten().numpy()
-            chosen = rng.permutation(labelled)[:PLACES]
-            photos += [len(rows)] * len(chosen)
-            rows.append(x[chosen])
-            wanted.append(y[chosen])
-    y = torch.cat(wanted)
+    x, y = features.flatten(1).T, targets.flatten(1).T  # (G * G, ·)
+    labelled = torch.nonzero(~y.isnan().any(1)).flatten().numpy()
+    rng = np.random.default_rng([seed, 3, *hashlib.sha256(image_id.encode()).digest()[:8]])
+    chosen = rng.permutation(labelled)[:PLACES]
+    return x[chosen].contiguous(), y[chosen].contiguous()
+
+
+def join(drawn: Sequence[OfPhoto]) -> Places:
+    """The places of photos, one photo behind the other."""
+    import torch
+
+    numbers = torch.repeat_interleave(torch.arange(len(drawn)), torch.tensor([len(x) for x, _ in drawn]))
+    return Places(torch.cat([x for x, _ in drawn]), torch.cat([y for _, y in drawn]), numbers)
+
+
+def fit(places: Places, photos: int, is_balanced: bool = False) -> Probe:
+    """Fit one matrix on the places of the first `photos` photos; the last fifth of them choose the strength.
+
+    is_balanced: targets are shares of classes; a place weighs the more, the rarer its classes are (by the square root),
+    else small defects would never be found; and only which class is the largest counts, see `ridge`.
+    """
+    import torch
+
+    used = places.photo < photos
+    x, y = places.features[used], places.targets[used]
     weights = (y / y.mean(0).clamp(min=1e-6).sqrt()).sum(1) if is_balanced else torch.ones(len(y))
-    is_back = torch.tensor(photos) >= (1 - HELD_BACK) * len(rows)
-    return ridge(torch.cat(rows), y, weights, is_back)
+    back = max(1, round(HELD_BACK * photos)) if photos > 1 else 0
+    return ridge(x, y, weights, places.photo[used] >= photos - back, is_scale_free=is_balanced)
 
 
 def ridge(
@@ -95,11 +95,14 @@ def ridge(
     weights: torch.Tensor,
     is_back: torch.Tensor,
     strengths: Sequence[float] = STRENGTHS,
+    is_scale_free: bool = False,
 ) -> Probe:
     """Ridge regression of y (N, K) on x (N, C) with an intercept, in closed form; features are standardised first.
 
     Minimises sum_n weights_n |x_n' w - y_n'|^2 / sum(weights) + strength |w|^2 over the centred, standardised x'. The
     strength is the one that predicts the rows of `is_back` (N, bool) best from the others; then all rows are used.
+    is_scale_free: best after one factor for all outputs. A strong ridge makes all of them small, which squared errors
+    reward where there is much noise; but the largest output stays the largest.
     """
     import torch
 
@@ -112,7 +115,11 @@ def ridge(
     values, basis = torch.linalg.eigh(rest[0] / rest[2])
     turned = basis.T @ (rest[1] / rest[2])
     candidates = {s: basis @ (turned / (values.clamp(min=0) + s)[:, None]) for s in strengths}
-    best = min(candidates, key=lambda s: _error(candidates[s], back)) if bool(is_back.any()) else strengths[0]
+    best = (
+        min(candidates, key=lambda s: _error(candidates[s], back, is_scale_free))
+        if bool(is_back.any())
+        else strengths[0]
+    )
     gram = rest[0] + back[0]
     gram.diagonal().add_(best)
     weight = torch.linalg.solve(gram, rest[1] + back[1]).float() / scale[:, None]
@@ -128,21 +135,59 @@ def _moments(z: torch.Tensor, t: torch.Tensor, share: torch.Tensor) -> Moments:
     return (weighted.T @ z).double(), (weighted.T @ t).double(), float(share.sum())
 
 
-def _error(weight: torch.Tensor, of: Moments) -> float:
-    """Squared error of z @ weight on the rows behind the moments, but for a constant."""
+def _error(weight: torch.Tensor, of: Moments, is_scale_free: bool) -> float:
+    """Squared error of z @ weight on the rows behind the moments, but for a constant; or of its best multiple."""
     import torch
 
     gram, cross, _ = of
-    return float(torch.einsum("ck,cd,dk->", weight, gram, weight) - 2 * (weight * cross).sum())
+    size = float(torch.einsum("ck,cd,dk->", weight, gram, weight))
+    fit = float((weight * cross).sum())
+    if not is_scale_free:
+        return size - 2 * fit
+    return -(max(fit, 0.0) ** 2) / size if size > 0 else 0.0
 
 
-def on_grid(maps: torch.Tensor, grid: int) -> torch.Tensor:
-    """(B, K, S, S) -> (B, K, G, G): the mean over each cell's labelled pixels, NaN where it has none."""
-    from torch.nn import functional
+def class_shares(labels: np.ndarray, classes: int, grid: int, ignored: int) -> np.ndarray:
+    """(B, S, S) class places -> (B, classes, G, G) float32: each class's share of a cell's labelled pixels, NaN where
+    it has none. class_shares([[[0, 1], [1, 1]]], 2, 1, -1) == [[[[0.25]], [[0.75]]]]"""
+    import numpy as np
 
-    is_there = (~maps.isnan()).float()
-    total = functional.adaptive_avg_pool2d(maps.nan_to_num(0.0), grid)
-    return total / functional.adaptive_avg_pool2d(is_there, grid)  # 0 / 0 is NaN
+    cell = _cells(labels.shape[-1], grid)
+    found = np.empty((len(labels), classes, grid, grid), np.float32)
+    for one, made in zip(labels.reshape(len(labels), -1), found, strict=True):
+        known = one != ignored
+        index = cell[known] * classes + one[known]
+        counts = np.bincount(index, minlength=grid * grid * classes).reshape(grid, grid, classes)
+        made[:] = _divided(counts, counts.sum(-1, keepdims=True)).transpose(2, 0, 1)
+    return found
+
+
+def cell_means(values: np.ndarray, grid: int) -> np.ndarray:
+    """(B, S, S) -> (B, 1, G, G) float32: the mean over each cell's pixels that have a value, NaN where none has."""
+    import numpy as np
+
+    cell = _cells(values.shape[-1], grid)
+    found = np.empty((len(values), 1, grid, grid), np.float32)
+    for one, made in zip(values.reshape(len(values), -1), found, strict=True):
+        known = ~np.isnan(one)
+        total = np.bincount(cell[known], one[known], minlength=grid * grid)
+        made[0] = _divided(total, np.bincount(cell[known], minlength=grid * grid)).reshape(grid, grid)
+    return found
+
+
+def _cells(side: int, grid: int) -> np.ndarray:
+    """(S * S,) the number of the cell in which the middle of each pixel lies."""
+    import numpy as np
+
+    line = ((np.arange(side) + 0.5) * grid / side).astype(int)
+    return (line[:, None] * grid + line).ravel()
+
+
+def _divided(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    found: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return found
 
 
 def to_size(maps: torch.Tensor, side: int) -> torch.Tensor:

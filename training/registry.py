@@ -3,107 +3,98 @@
     genba models SITE                       models(site)
     genba models SITE promote MODEL         promote(site, model_id, by="佐藤")
     genba models SITE rollback              rollback(site, by="佐藤")
-    genba evaluate SITE MODEL               evaluate(site, "base")
+    genba models SITE sign MODEL            training/checklist.py
 
-A model is promoted when its gain over the control arm is proven and nothing that matters is proven worse. Promotion
-and rollback are one transaction each and queue a scoring; until that is done the old model's scores rank the queue.
+A model is promoted when the gate (training/gate.py) finds nothing against it and its weights, read back, score as they
+did when they were written; there is no way past either. Promotion and rollback are one transaction each, in which the
+gate looks again, and queue a scoring; until that is done the old model's scores rank the queue.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from data.errors import GenbaError
-from data.jobs import Progress, enqueue, silent
+from data.jobs import enqueue
 from data.site import Site
-from data.snapshots import collect
 from data.store import Database, now
-from scoring.encoders import load_for_site
-from training.bench import photos_to_decode, prepare
-from training.meter import Meter
-from training.model_files import check_model, encoder_of, model_folder
-from training.runs import metric_row
-from training.tasks import measure
+from training import checklist
+from training.gate import Check, Evidence, allows, judge
+from training.gate_words import against
+from training.model_files import check_files, check_model
 
-MAIN = ("retrieval", "recall_at_1_text_to_image", "corrected", "original")  # chosen before any run
-# A loss smaller than one hundredth of what the metric was: with hundreds of test photos such a loss can be proven, and
-# matters to nobody.
-NEGLIGIBLE = 0.01
 Row = dict[str, Any]
+
+MODELS_SQL = """
+SELECT * FROM models
+ORDER BY CASE state WHEN 'champion' THEN 0 WHEN 'candidate' THEN 1 ELSE 2 END, created_at DESC, model_id
+"""
+MEANS_SQL = "SELECT task, metric, arm, avg(value) AS value FROM metrics WHERE run_id = ? GROUP BY ALL"
+# Whether the checked test captions lie in different parts at all: two languages, or two values of an extra column.
+HAS_SLICES_SQL = """
+WITH checked AS (
+    SELECT DISTINCT p.pair_id, p.language, p.extra FROM pairs p
+    JOIN images i USING (image_id) JOIN corrections c ON c.old_pair_id = p.pair_id
+    WHERE i.split = 'test' AND c.state = 'active' AND c.verdict IN ('ok', 'fix')),
+parts AS (
+    SELECT key, json_extract_string(extra, '/' || replace(replace(key, '~', '~0'), '/', '~1')) AS part
+    FROM (SELECT unnest(json_keys(extra)) AS key, extra FROM checked))
+SELECT (SELECT count(DISTINCT language) > 1 FROM checked)
+    OR EXISTS (SELECT 1 FROM parts WHERE trim(part) <> '' GROUP BY key HAVING count(DISTINCT part) > 1)
+"""
+SIGNED_BEFORE_SQL = """
+SELECT count(*) > 0 FROM events WHERE what = 'model.promoted' AND detail ->> 'checklist' IS NOT NULL
+"""
 
 
 def models(site: Site) -> list[Row]:
     """All models, the champion first, then candidates, then retired ones; newest first."""
     with site.connect() as db:
-        return db.rows(
-            "SELECT * FROM models ORDER BY CASE state WHEN 'champion' THEN 0 WHEN 'candidate' THEN 1 ELSE 2 END, "
-            "created_at DESC, model_id"
-        )
+        return db.rows(MODELS_SQL)
 
 
-def evaluate(site: Site, model: str, device: str = "auto", progress: Progress = silent) -> list[Row]:
-    """Every task's metrics of one model on the held-out photos as they are checked now: task, metric, value, unit, n.
-
-    model: a model's id, "base" (the base encoder of genba.toml), "current" (the one in use), or any encoder id.
-    """
-    encoder = load_for_site(site, _encoder_id(site, model), device)
-    contents = collect(site).read_by(encoder.source.reads)
-    with tempfile.TemporaryDirectory() as folder:
-        meter = Meter(progress)
-        photos = photos_to_decode(contents)
-        meter.plan(photos=photos, steps=0, batch=0, models=1, measured=photos)
-        bench = prepare(site, contents, encoder, Path(folder), meter.photos)
-        meter.say(f"measuring {model}")
-        found, skipped = measure(encoder, bench)
-        meter.model(f"measured {model}")
-    if not found:
-        reasons = "; ".join(f"{task}: {reason}" for task, reason in skipped.items())
-        raise GenbaError(f"Nothing can be measured. {reasons}.", next=f"genba audit {site.root} draw 100")
-    return [metric_row(one) for one in found]
+def checks(site: Site, model_id: str) -> list[Check]:
+    """What the gate says of a model now. Raises GenbaError for a model that is not known."""
+    with site.connect() as db:
+        return _judged(site, db, _model(site, db, model_id))
 
 
-def _encoder_id(site: Site, model: str) -> str:
-    if model == "base":
-        return site.settings.site.encoder
-    if model == "current":
-        return site.encoder_id()
-    known = [row["model_id"] for row in models(site)]
-    if model in known:
-        return encoder_of(model)
-    if ":" in model or "/" in model or model == site.settings.site.encoder:
-        return model  # an encoder id: loading it says what is wrong with it
-    raise GenbaError(
-        f"No model {model!r}.", choices=["base", "current", *known], next=f"genba models {site.root}"
+def evidence(site: Site, db: Database, model: Row) -> Evidence:
+    """All that the gate looks at, from the store. model: a row of the models table."""
+    run = [model["run_id"]]
+    means = db.rows(MEANS_SQL, run)
+    gaps = db.rows("SELECT * FROM slice_gaps WHERE run_id = ?", run)
+    in_use = _in_use(site, db)
+    signed = checklist.latest(db, model["model_id"], "promotion")
+    return Evidence(
+        arm=model["arm"],
+        arms=tuple(sorted({row["arm"] for row in means})),
+        effects=db.rows("SELECT * FROM effects WHERE run_id = ?", run),
+        of_model=model["meta"].get("effects", []),
+        gaps=gaps,
+        values={(row["task"], row["metric"], row["arm"]): row["value"] for row in means},
+        measured_against=model["meta"].get("in_use", ""),
+        in_use=in_use,
+        has_general_set=bool(site.settings.retrain.general_set),
+        has_slices=bool(gaps) or bool(db.value(HAS_SLICES_SQL)),
+        needs_checklist=not db.value(SIGNED_BEFORE_SQL),
+        objections=tuple(checklist.objections(signed["answers"])) if signed else None,
     )
 
 
-def promote(site: Site, model_id: str, by: str, force: bool = False) -> None:
-    """Let a model rank the queue. Raises GenbaError when it is unknown, in use already, its files do not give what was
-    measured, or, unless `force`, when no gain is proven."""
-    row = _model(site, model_id)
-    if row["state"] == "champion":
-        raise GenbaError(f"The model {model_id} is in use already.", next=f"genba models {site.root}")
-    doubt = doubts(site, row)
-    if doubt and not force:
-        raise GenbaError(f"The model {model_id} is not promoted: {doubt}.",
-                         next=f"genba models {site.root} promote {model_id} --force")  # fmt: skip
-    check_model(site, model_id)
-    with site.connect() as db:
-        at = now()
-        db.execute("UPDATE models SET state = 'retired', retired_at = ? WHERE state = 'champion'", [at])
-        db.execute(
-            "UPDATE models SET state = 'champion', promoted_at = ?, retired_at = NULL WHERE model_id = ?",
-            [at, model_id],
-        )
-        db.event(by, "model.promoted", {"model": model_id, "forced": bool(doubt), "doubt": doubt})
-        enqueue(db, "score", requested_by=by)
+def _judged(site: Site, db: Database, model: Row) -> list[Check]:
+    settings = site.settings.retrain
+    return judge(evidence(site, db, model), settings.primary, settings.guard_margin)
 
 
-def _model(site: Site, model_id: str) -> Row:
-    found = models(site)
+def _in_use(site: Site, db: Database) -> str:
+    """As Site.encoder_id, inside a transaction."""
+    champion = db.value("SELECT encoder FROM models WHERE state = 'champion'")
+    return str(champion) if champion else site.settings.site.encoder
+
+
+def _model(site: Site, db: Database, model_id: str) -> Row:
+    found = db.rows(MODELS_SQL)
     for row in found:
         if row["model_id"] == model_id:
             return row
@@ -111,73 +102,103 @@ def _model(site: Site, model_id: str) -> Row:
     raise GenbaError(f"No model {model_id!r}.", choices=choices, next=f"genba models {site.root}")
 
 
-def doubts(site: Site, model: Row) -> str:
-    """Why a model should not be promoted, or "" when its gain is proven. model: a row of the models table."""
+def promote(site: Site, model_id: str, by: str) -> None:
+    """Let a model rank the queue. Raises GenbaError when it is unknown, in use already, when something stands against
+    it (each reason is named), or when its files do not give what was measured."""
     with site.connect() as db:
-        found = db.rows("SELECT * FROM effects WHERE run_id = ?", [model["run_id"]])
-        means = db.rows("SELECT metric, arm, avg(value) AS value FROM metrics WHERE run_id = ? GROUP BY ALL",
-                        [model["run_id"]])  # fmt: skip
-    values = {(row["metric"], row["arm"]): row["value"] for row in means}
-    return gate(found, model["meta"].get("effects", []), values)
-
-
-def gate(of_run: Sequence[Row], of_model: Sequence[Row], values: Mapping[tuple[str, str], float]) -> str:
-    """The rule: the main effect (MAIN) is a proven gain; no effect of the corrected arm, and none of the very model
-    against the one in use, is a proven loss that matters (NEGLIGIBLE). Returns what stands against it, or "".
-
-    of_run, of_model: rows with task, metric, arm, versus, value, low, high, higher_is_better. values: (metric, arm) ->
-    the arm's mean, by which a loss is measured.
-    """
-    main = next((e for e in of_run if (e["task"], e["metric"], e["arm"], e["versus"]) == MAIN), None)
-    if main is None:
-        return "its retraining had no control arm to compare it with"
-    if not is_proven(main, better=True):
-        return (f"no gain is proven: {main['metric']} changed by {main['value']:+.3f} "
-                f"(95 % interval {main['low']:+.3f} to {main['high']:+.3f})")  # fmt: skip
-    for one in (*of_run, *of_model):
-        is_ours = one["arm"] in ("corrected", "candidate") and is_proven(one, better=False)
-        if is_ours and abs(one["value"]) > NEGLIGIBLE * values.get((one["metric"], one["versus"]), 0.0):
-            return (f"it is worse than {one['versus']} in {one['metric']}: {one['value']:+.4f} "
-                    f"(95 % interval {one['low']:+.4f} to {one['high']:+.4f})")  # fmt: skip
-    return ""
-
-
-def is_proven(effect: Row, better: bool) -> bool:
-    """Whether the whole interval lies on the better (or the worse) side of zero."""
-    return bool(effect["low"] > 0 if better == effect["higher_is_better"] else effect["high"] < 0)
-
-
-def rollback(site: Site, by: str) -> None:
-    """Go back to the model that was in use before, or to the base encoder. Raises GenbaError when none is in use.
-
-    The model that is left keeps its files, but no later rollback comes back to it.
-    """
-    with site.connect() as db:
-        champion = db.one("SELECT model_id, promoted_at FROM models WHERE state = 'champion'")
-        if champion is None:
-            raise GenbaError(
-                f"The base encoder {site.settings.site.encoder!r} is in use; there is nothing to go back to.",
-                next=f"genba models {site.root}",
-            )
-        before = _before(site, db, champion)
+        _require_promotable(site, db, model_id)
+    check_model(site, model_id)  # seconds: outside the transaction
+    with site.connect() as db:  # and look again: somebody may have promoted another one meanwhile
+        _require_promotable(site, db, model_id)
         at = now()
+        signed = checklist.latest(db, model_id, "promotion")
+        before = _in_use(site, db)
+        db.execute("UPDATE models SET state = 'retired', retired_at = ? WHERE state = 'champion'", [at])
         db.execute(
-            "UPDATE models SET state = 'retired', retired_at = ?, promoted_at = NULL WHERE model_id = ?",
-            [at, champion["model_id"]],
+            "UPDATE models SET state = 'champion', promoted_at = ?, retired_at = NULL WHERE model_id = ?",
+            [at, model_id],
         )
-        if before:
-            db.execute("UPDATE models SET state = 'champion', retired_at = NULL WHERE model_id = ?", [before])
-        db.event(by, "model.rolled_back", {"from": champion["model_id"], "to": before or "base"})
+        detail = {
+            "model": model_id,
+            "before": before,
+            "checklist": signed["checklist_id"] if signed else None,
+        }
+        db.event(by, "model.promoted", detail)
         enqueue(db, "score", requested_by=by)
 
 
-def _before(site: Site, db: Database, champion: Row) -> str | None:
-    """The model promoted last before this one whose files are there; None: the base encoder."""
-    rows = db.rows(
-        "SELECT model_id FROM models WHERE state = 'retired' AND promoted_at < ? ORDER BY promoted_at DESC",
-        [champion["promoted_at"]],
-    )
-    return next(
-        (row["model_id"] for row in rows if (model_folder(site, row["model_id"]) / "meta.json").exists()),
-        None,
-    )
+def _require_promotable(site: Site, db: Database, model_id: str) -> None:
+    row = _model(site, db, model_id)
+    if row["state"] == "champion":
+        raise GenbaError(f"The model {model_id} is in use already.", next=f"genba models {site.root}")
+    found = _judged(site, db, row)
+    if not allows(found):
+        reasons = " ".join(against(found, "en"))
+        raise GenbaError(
+            f"The model {model_id} is not promoted. {reasons}", next=_next(site, model_id, found)
+        )
+
+
+def _next(site: Site, model_id: str, found: list[Check]) -> str:
+    """The command that mends the first thing that stands against a model."""
+    first = next(check for check in found if check.stands_against)
+    if first.name == "checklist":
+        return f"genba models {site.root} sign {model_id} --purpose promotion --interactive"
+    if first.name == "forgetting" and first.state == "not_measured":
+        return f"genba audit {site.root} draw 100, then genba retrain {site.root}"
+    return f"genba queue {site.root} --top 20, then genba retrain {site.root}"
+
+
+def rollback(site: Site, by: str) -> str:
+    """Go back to the model that was in use before, or to the base encoder; returns the encoder then in use.
+
+    The model that is left keeps its files, but no later rollback comes back to it. A model whose files were deleted or
+    changed is passed over. Raises GenbaError when none is in use, and when somebody else decided at the same moment.
+    """
+    with site.connect() as db:
+        seen = _champion(db)
+        earlier = [row["model_id"] for row in db.rows(EARLIER_SQL)]
+    if seen is None:
+        raise GenbaError(
+            f"The base encoder {site.settings.site.encoder!r} is in use; there is nothing to go back to.",
+            next=f"genba models {site.root}",
+        )
+    before = next((one for one in earlier if _is_whole(site, one)), None)  # reads whole files: no transaction
+    passed_over = earlier[: earlier.index(before)] if before else earlier
+    with site.connect() as db:
+        if _champion(db) != seen:
+            raise GenbaError("Somebody else has just promoted a model or rolled one back; nothing was changed.",
+                             next=f"genba models {site.root}")  # fmt: skip
+        at = now()
+        db.execute(
+            "UPDATE models SET state = 'retired', retired_at = ?, promoted_at = NULL WHERE model_id = ?",
+            [at, seen],
+        )
+        if before:
+            db.execute("UPDATE models SET state = 'champion', retired_at = NULL WHERE model_id = ?", [before])
+        detail = {"from": seen, "to": before or "base", "passed_over": passed_over}
+        db.event(by, "model.rolled_back", detail)
+        enqueue(db, "score", requested_by=by)
+        return _in_use(site, db)
+
+
+# Models that were in use before the champion and were not left by a rollback, the last one first.
+EARLIER_SQL = """
+SELECT model_id FROM models
+WHERE state = 'retired' AND promoted_at < (SELECT promoted_at FROM models WHERE state = 'champion')
+ORDER BY promoted_at DESC, model_id
+"""
+
+
+def _champion(db: Database) -> str | None:
+    found = db.value("SELECT model_id FROM models WHERE state = 'champion'")
+    return str(found) if found else None
+
+
+def _is_whole(site: Site, model_id: str) -> bool:
+    """Whether a model's files are there and unchanged: a rollback must not end in an encoder that cannot be loaded."""
+    try:
+        check_files(site, model_id)
+    except GenbaError:
+        return False
+    return True

@@ -1,8 +1,8 @@
-"""The record of a retraining: its row in the runs table, its folder, and what becomes of one that was killed.
+"""The record of a run (kind "retrain" or "pilot"): its rows, its folder, and what becomes of one that was killed.
 
-A run's row is written before it starts and says `running` until it ends. Only the holder of the retraining's lock
-(training/retrain.py) calls these functions, so a row that says `running` meanwhile belongs to a killed process: the run
-goes on when the same thing is asked for within a day, else it is marked as interrupted.
+A run's row is written before it starts and says `running` until it ends. Only the holder of the lock
+(training/arm_runs.py) calls these functions, so a row that says `running` meanwhile belongs to a killed process: the
+run goes on when the same thing is asked for within a day, else it is marked as interrupted.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from data.errors import GenbaError
 from data.site import Site
 from data.store import now
 from training.compare import ByArm, Comparison
@@ -35,33 +36,59 @@ def work_folder(site: Site, run_id: str) -> Path:
     return folder(site, run_id) / "work"
 
 
-def interrupted(site: Site, config: Row) -> Row | None:
+def interrupted(site: Site, config: Row, kind: str) -> Row | None:
     """The killed run that asked for the same as `config` (and so goes on), or None. All others are marked as failed."""
     with site.connect() as db:
         rows = db.rows("SELECT * FROM runs WHERE state = 'running' ORDER BY created_at DESC")
     goes_on = None
     for row in rows:
         is_fresh = now() - row["created_at"] < GOES_ON_WITHIN
-        if goes_on is None and is_fresh and row["config"].get("asked") == json.loads(json.dumps(config)):
+        is_same = row["kind"] == kind and row["config"].get("asked") == json.loads(json.dumps(config))
+        if goes_on is None and is_fresh and is_same:
             goes_on = row
         else:
             end(site, row["run_id"], "failed", "interrupted")
     return goes_on
 
 
-def begin(site: Site, snapshot_id: str, base_encoder: str, config: Row) -> str:
+def begin(site: Site, snapshot_id: str, base_encoder: str, config: Row, kind: str) -> str:
     """Write the row of a new run and return its id. `config`: what was asked for; see `interrupted`."""
+    for left in site.folder("runs").glob("*/work"):  # states of runs that failed; no run is at work
+        shutil.rmtree(left)
     run_id = f"{now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder(site, run_id).mkdir(parents=True)
     with site.connect() as db:
-        db.insert("runs", [{"run_id": run_id, "kind": "retrain", "state": "running", "snapshot_id": snapshot_id,
+        db.insert("runs", [{"run_id": run_id, "kind": kind, "state": "running", "snapshot_id": snapshot_id,
                             "base_encoder": base_encoder, "config": {**config, "asked": config},
                             "created_at": now()}])  # fmt: skip
     return run_id
 
 
+def note(site: Site, run_id: str, more: Row) -> None:
+    """Add to the config of a run that is at work: what was said before the first arm trained."""
+    with site.connect() as db:
+        config = db.rows("SELECT config FROM runs WHERE run_id = ?", [run_id])[0]["config"]
+        db.execute(
+            "UPDATE runs SET config = ? WHERE run_id = ?",
+            [json.dumps({**config, **more}, ensure_ascii=False), run_id],
+        )
+
+
+EARLIER_SQL = """
+SELECT e.* FROM effects e JOIN runs r USING (run_id) WHERE r.state = 'done' AND r.kind = 'retrain'
+ORDER BY r.created_at DESC, e.run_id
+"""
+
+
+def earlier_effects(site: Site) -> list[Row]:
+    """The effects of finished retrainings, the newest first: how widely they varied says what another can detect."""
+    with site.connect() as db:
+        return db.rows(EARLIER_SQL)
+
+
 def end(site: Site, run_id: str, state: str, error: str | None) -> None:
-    """A run that came to nothing: failed or cancelled."""
+    """A run that came to nothing: failed or cancelled. The last good state of a training that failed is kept until
+    another run begins (training/state.py)."""
     at = now()
     with site.connect() as db:
         started = db.value("SELECT created_at FROM runs WHERE run_id = ?", [run_id])
@@ -69,30 +96,45 @@ def end(site: Site, run_id: str, state: str, error: str | None) -> None:
             "UPDATE runs SET state = ?, error = ?, seconds = ?, finished_at = ? WHERE run_id = ?",
             [state, error, (at - started).total_seconds(), at, run_id],
         )
-    shutil.rmtree(work_folder(site, run_id), ignore_errors=True)
+    work = work_folder(site, run_id)
+    kept = set(work.glob("*.state")) if state == "failed" else set()
+    for path in set(work.glob("*")) - kept if kept else {work}:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def complete(
-    site: Site, run_id: str, config: Row, measured: ByArm, found: Sequence[Comparison], model: Row | None
+    site: Site,
+    run_id: str,
+    config: Row,
+    measured: ByArm,
+    found: Sequence[Comparison],
+    model: Row | None = None,
+    more: Mapping[str, Sequence[Row]] | None = None,
 ) -> None:
-    """Write metrics, effects, the candidate model and the end of the run: all in one transaction, or nothing."""
+    """Write metrics, effects, the candidate model, rows of other tables (`more`, by table, without the run), and the
+    end of the run: all in one transaction, or nothing."""
     path = folder(site, run_id)
     write_results(path / "results.parquet", measured)
     (path / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
+    tables = {
+        "metrics": metric_rows(run_id, measured),
+        "effects": [asdict(one) for one in found],
+        **(more or {}),
+    }
     at = now()
     with site.connect() as db:
-        started = db.value("SELECT created_at FROM runs WHERE run_id = ?", [run_id])
-        for table in ("metrics", "effects"):
+        row = db.rows("SELECT created_at, kind FROM runs WHERE run_id = ?", [run_id])[0]
+        for table, rows in tables.items():
             db.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
-        db.insert("metrics", metric_rows(run_id, measured))
-        db.insert("effects", [{"run_id": run_id, **asdict(one)} for one in found])
+            db.insert(table, [{**one, "run_id": run_id} for one in rows])
         if model:
             db.insert("models", [model], on_conflict="replace")
         db.execute(
             "UPDATE runs SET state = 'done', error = NULL, config = ?, seconds = ?, finished_at = ? WHERE run_id = ?",
-            [json.dumps(config, ensure_ascii=False), (at - started).total_seconds(), at, run_id],
+            [json.dumps(config, ensure_ascii=False), (at - row["created_at"]).total_seconds(), at, run_id],
         )
-        db.event("genba", "retrain.done", {"run": run_id, "model": model["model_id"] if model else None})
+        done = {"run": run_id, "model": model["model_id"] if model else None}
+        db.event("genba", f"{row['kind']}.done", done)
     shutil.rmtree(work_folder(site, run_id), ignore_errors=True)
 
 
@@ -116,11 +158,46 @@ def write_results(path: Path, measured: ByArm) -> None:
     import pyarrow.parquet as parquet
 
     rows = [
-        {"arm": arm, "seed": seed, "task": one.task, "metric": one.metric, "item": item, "cluster": cluster,
-         "statistics": statistics.tolist()}
+        {"arm": arm, "seed": seed, "task": one.task, "metric": one.metric, "unit": one.unit,
+         "higher_is_better": one.higher_is_better, "summary": one.summary, "item": item, "cluster": cluster,
+         "stratum": stratum, "statistics": statistics.tolist()}
         for (arm, seed), found in measured.items()
         for one in found
-        for item, cluster, statistics in zip(one.items, one.clusters, one.statistics, strict=True)
+        for item, cluster, stratum, statistics in zip(
+            one.items, one.clusters, one.strata or [""] * one.n, one.statistics, strict=True)
     ]  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.Table.from_pylist(rows), path)
+
+
+def read_results(path: Path, task: str, metric: str, arms: Sequence[str]) -> dict[str, list[Measured]]:
+    """arm -> one Measured for each seed, in order of seeds, of one metric: what `training/compare.py` resamples.
+
+    Raises GenbaError when the file is gone, or was written before it held how items are summed up.
+    """
+    import numpy as np
+    import pyarrow.parquet as parquet
+
+    again = f"The results of the run {path.parent.name}"
+    if not path.is_file():
+        raise GenbaError(f"{again} are gone: there is no {path}.", next="genba retrain SITE")
+    if "summary" not in parquet.read_schema(path).names:
+        raise GenbaError(f"{again} do not say how items are summed up.", next="genba retrain SITE")
+    wanted = [("task", "=", task), ("metric", "=", metric), ("arm", "in", list(arms))]
+    found: dict[str, list[Measured]] = {}
+    for (arm, _), rows in sorted(_by_model(parquet.read_table(path, filters=wanted).to_pylist()).items()):
+        first = rows[0]
+        strata = [row["stratum"] for row in rows]
+        found.setdefault(arm, []).append(
+            Measured(task, metric, first["unit"], first["higher_is_better"], first["summary"],
+                     [row["item"] for row in rows], [row["cluster"] for row in rows],
+                     np.array([row["statistics"] for row in rows], dtype=np.float64), strata if any(strata) else [])
+        )  # fmt: skip
+    return found
+
+
+def _by_model(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["arm"], row["seed"]), []).append(row)
+    return found

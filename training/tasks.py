@@ -9,58 +9,83 @@ A task without its labels raises TaskSkipped with the reason. To add a task, wri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from data.errors import GenbaError
 from scoring.encoders import Encoder
-from training.bench import IGNORED, Bench, Dense
+from training.bench import Bench
+from training.caption_tasks import classification, inspection, slots
+from training.dense_tasks import depth, segmentation
 from training.measures import Measured
-from training.pixels import Pixels, batches, normalised
-from training.probes import BATCH, features_of, fit, to_size
+from training.pixels import Pixels
+from training.vectors import TaskSkipped, Vectors, image_vectors, test_vectors
 
 if TYPE_CHECKING:
     import numpy as np
 
 TOP = (1, 5, 10)
 DIRECTIONS = ("text_to_image", "image_to_text")
+LEGACY, TEMPLATE = "legacy", "template"
 Row = dict[str, Any]
-FEWEST_LABELLED = 10  # photos, on either side; fewer measure nothing
-
-
-class TaskSkipped(Exception):
-    """A task that has nothing to measure on this site; the text says why."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Where the first right answer to one query stands, counted from 1."""
+    """Where the first right answer to one query stands, counted from 1. style: LEGACY, TEMPLATE, or both joined by "+"
+    (a photo that has captions of both)."""
 
     item: str
     cluster: str
     rank: int
+    language: str
+    style: str
 
 
 def retrieval(encoder: Encoder, bench: Bench) -> list[Measured]:
-    """recall_at_k: the share of queries whose first right answer is among the first k.
+    """recall_at_k: the share of queries whose first right answer is among the first k; median_rank: the middle place.
 
     text_to_image: each checked caption looks for its photo, among the photos with a checked caption in its language.
     image_to_text: each photo looks for its caption, among all different checked captions of one language; a photo with
     captions in two languages looks twice.
+
+    Each metric over all queries (task `retrieval`), and again by the style of their captions: `retrieval_legacy` for
+    captions called right as they stand, `retrieval_template` for those that a person wrote with the template. Training
+    on the template's words alone makes the latter easier to find. All search among the same answers.
     """
     if not bench.items:
         raise TaskSkipped("no held-out photo has a checked caption")
-    found = ranks(encoder, bench.items, bench.photos)
-    return [
-        _measured(f"recall_at_{k}_{direction}", found[direction], k) for direction in DIRECTIONS for k in TOP
-    ]
+    if len({(item["language"], item["caption"]) for item in bench.items}) == len(
+        {item["language"] for item in bench.items}
+    ):
+        raise TaskSkipped(
+            f"all checked captions say the same, {bench.items[0]['caption'][:60]!r}: every search would find it"
+        )
+    found = ranks(encoder, bench.items, bench.photos, test_vectors(encoder, bench))
+    measured = []
+    for direction in DIRECTIONS:
+        for style in ("", LEGACY, TEMPLATE):
+            chosen = [one for one in found[direction] if not style or one.style == style]
+            measured += _measured(chosen, direction, style) if chosen else []
+    return measured
 
 
-def _measured(metric: str, found: list[Rank], k: int) -> Measured:
+def _measured(found: list[Rank], direction: str, style: str) -> list[Measured]:
     import numpy as np
 
-    statistics = np.array([[float(one.rank <= k), 1.0] for one in found])
-    return Measured("retrieval", metric, "fraction", True, "ratio", [one.item for one in found],
-                    [one.cluster for one in found], statistics)  # fmt: skip
+    items, clusters = [one.item for one in found], [one.cluster for one in found]
+    strata = [f"{one.language}-{one.style}" for one in found]
+    ranks = np.array([one.rank for one in found], dtype=np.float64)
+    task = f"retrieval_{style}" if style else "retrieval"
+    recall = [
+        Measured(task, f"recall_at_{k}_{direction}", "fraction", True, "ratio", items, clusters,
+                 np.stack([ranks <= k, np.ones_like(ranks)], axis=1).astype(np.float64), strata)
+        for k in TOP
+    ]  # fmt: skip
+    median = Measured(
+        task, f"median_rank_{direction}", "rank", False, "median", items, clusters, ranks[:, None], strata
+    )
+    return [*recall, median]
 
 
 @dataclass(frozen=True)
@@ -75,50 +100,54 @@ class Match:
     right: np.ndarray
 
 
-def matches(encoder: Encoder, items: Sequence[Row], photos: Pixels) -> Iterator[Match]:
-    """Language by language (docs/decisions/0003), so that no caption competes with its own translation."""
-    import numpy as np
+def matches(
+    encoder: Encoder, items: Sequence[Row], photos: Pixels, known: Vectors | None = None
+) -> Iterator[Match]:
+    """Language by language (docs/decisions/0003), so that no caption competes with its own translation.
 
+    known: embeddings of the photos, where they were computed before.
+    """
     image_ids = sorted({item["image_id"] for item in items})
-    vectors = dict(zip(image_ids, image_vectors(encoder, photos, image_ids), strict=True))
+    array = image_vectors(encoder, photos, image_ids) if known is None else known.array
+    place = {image_id: n for n, image_id in enumerate(image_ids)} if known is None else known.place
     for language in sorted({item["language"] for item in items}):
         part = [item for item in items if item["language"] == language]
         captions = sorted({item["caption"] for item in part})
         row = {image_id: n for n, image_id in enumerate(sorted({item["image_id"] for item in part}))}
         column = {caption: n for n, caption in enumerate(captions)}
-        similarity = np.stack([vectors[image_id] for image_id in row]) @ encoder.encode_texts(captions).T
+        similarity = array[[place[image_id] for image_id in row]] @ encoder.encode_texts(captions).T
         yield Match(part, row, column, similarity, right_answers(part, row, column))
 
 
-def image_vectors(encoder: Encoder, photos: Pixels, image_ids: Sequence[str]) -> np.ndarray:
-    """(n, D) float32, unit length."""
-    import numpy as np
-    import torch
-
-    parts = [
-        encoder.encode_images(normalised(torch.from_numpy(photos.of(ids)), encoder))
-        for ids in batches(image_ids, 2 * BATCH)
-    ]
-    return np.concatenate(parts)
-
-
-def ranks(encoder: Encoder, items: Sequence[Row], photos: Pixels) -> dict[str, list[Rank]]:
+def ranks(
+    encoder: Encoder, items: Sequence[Row], photos: Pixels, known: Vectors | None = None
+) -> dict[str, list[Rank]]:
     """Ranks of all queries in both directions."""
     found: dict[str, list[Rank]] = {direction: [] for direction in DIRECTIONS}
-    for match in matches(encoder, items, photos):
+    for match in matches(encoder, items, photos, known):
         by_photo = first_right(match.similarity, match.right)
         by_caption = first_right(match.similarity.T, match.right.T)
         cluster = {item["image_id"]: item["group_id"] for item in match.items}
         language = match.items[0]["language"]
+        styles: dict[str, set[str]] = {}
+        for item in match.items:
+            styles.setdefault(item["image_id"], set()).add(style_of(item))
         found["text_to_image"] += [
-            Rank(item["item_id"], item["group_id"], int(by_caption[match.column[item["caption"]]]))
+            Rank(item["item_id"], item["group_id"], int(by_caption[match.column[item["caption"]]]), language,
+                 style_of(item))
             for item in match.items
-        ]
+        ]  # fmt: skip
         found["image_to_text"] += [
-            Rank(f"{image_id}-{language}", cluster[image_id], int(by_photo[place]))
+            Rank(f"{image_id}-{language}", cluster[image_id], int(by_photo[place]), language,
+                 "+".join(sorted(styles[image_id])))
             for image_id, place in match.row.items()
-        ]
+        ]  # fmt: skip
     return found
+
+
+def style_of(item: Row) -> str:
+    """LEGACY for a caption called right as it stands, TEMPLATE for one that was written with the template."""
+    return LEGACY if item["verdict"] == "ok" else TEMPLATE
 
 
 def right_answers(items: Sequence[dict[str, str]], row: dict[str, int], column: dict[str, int]) -> np.ndarray:
@@ -152,80 +181,29 @@ def first_right(similarity: np.ndarray, right: np.ndarray) -> np.ndarray:
     return 1 + ((similarity >= best) & ~right).sum(1)
 
 
-def segmentation(encoder: Encoder, bench: Bench) -> list[Measured]:
-    """mIoU of a linear probe on frozen features, at the model's size: fitted on train, measured on test photos."""
-    import numpy as np
-
-    dense = _require(bench.masks, "masks")
-    classes = len(dense.classes)
-
-    def one_hot(ids: Sequence[str]) -> np.ndarray:
-        labels = dense.labels(ids)
-        made = (labels[:, None] == np.arange(classes)[None, :, None, None]).astype(np.float32)
-        made[np.broadcast_to(labels[:, None] == IGNORED, made.shape)] = np.nan
-        return made
-
-    probe = fit(encoder, dense.pixels, dense.train, one_hot, is_balanced=True)
-    found = []
-    for ids in batches(dense.test, BATCH):
-        scores = to_size(probe.maps(features_of(encoder, dense.pixels, ids)), encoder.image_size)
-        predicted = scores.argmax(1).cpu().numpy()
-        found += [
-            confusion(true, one, classes) for true, one in zip(dense.labels(ids), predicted, strict=True)
-        ]
-    return [dense.measured("segmentation", "miou", "fraction", True, "mean_iou", np.stack(found))]
-
-
-def confusion(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """(classes * classes,) float64 pixel counts, true class * classes + predicted class; IGNORED pixels left out.
-
-    confusion([[0, 1], [1, -1]], [[0, 1], [0, 0]], 2) == [1, 0, 1, 1]
-    """
-    import numpy as np
-
-    known = true != IGNORED
-    index = true[known].astype(np.int64) * classes + predicted[known]
-    return np.bincount(index, minlength=classes * classes).astype(np.float64)
-
-
-def depth(encoder: Encoder, bench: Bench) -> list[Measured]:
-    """RMSE in metres of a linear probe on frozen features, over all measured pixels of the test photos."""
-    import numpy as np
-
-    dense = _require(bench.depth, "depth maps")
-    probe = fit(encoder, dense.pixels, dense.train, lambda ids: dense.labels(ids)[:, None])
-    found = []
-    for ids in batches(dense.test, BATCH):
-        maps = to_size(probe.maps(features_of(encoder, dense.pixels, ids)), encoder.image_size)
-        for true, one in zip(dense.labels(ids), maps[:, 0].cpu().numpy(), strict=True):
-            known = ~np.isnan(true)
-            found.append([float(((one - true)[known].astype(np.float64) ** 2).sum()), float(known.sum())])
-    return [dense.measured("depth", "rmse", "m", False, "root_mean_square", np.array(found))]
-
-
-def _require(dense: Dense | None, what: str) -> Dense:
-    if dense is None:
-        raise TaskSkipped(f"the site has no {what}")
-    if min(len(dense.train), len(dense.test)) < FEWEST_LABELLED:
-        raise TaskSkipped(
-            f"{len(dense.train)} train and {len(dense.test)} test photos have {what}; "
-            f"it takes {FEWEST_LABELLED} of each"
-        )
-    return dense
-
-
-TASKS: dict[str, Callable[[Encoder, Bench], list[Measured]]] = {
-    "retrieval": retrieval, "segmentation": segmentation, "depth": depth,
+TASKS: dict[str, Callable[[Encoder, Bench], Sequence[Measured]]] = {
+    "retrieval": retrieval, "slots": slots, "inspection": inspection, "classification": classification,
+    "segmentation": segmentation, "depth": depth,
 }  # fmt: skip
 
 
 def measure(encoder: Encoder, bench: Bench) -> tuple[list[Measured], dict[str, str]]:
-    """All tasks of one model, and the tasks that had nothing to measure, with the reason."""
-    found: list[Measured] = []
+    """All tasks of one model, the user's own last, and the tasks that had nothing to measure, with the reason.
+
+    Raises GenbaError where two tasks give a metric of the same name, or the user's own makes a mistake.
+    """
+    bench = replace(bench, memo={})
+    found: dict[tuple[str, str], Measured] = {}
     skipped: dict[str, str] = {}
-    for name, task in TASKS.items():
+    for name, task in {**TASKS, **bench.tasks}.items():
         try:
-            found += task(encoder, bench)
+            for one in task(encoder, bench):
+                if (one.task, one.metric) in found:
+                    raise GenbaError(
+                        f"The task {name!r} gives the metric {one.task}/{one.metric}, which there is already.",
+                        next="give it another name, or take the task out of retrain.tasks in genba.toml",
+                    )
+                found[one.task, one.metric] = one
         except TaskSkipped as reason:
             skipped[name] = str(reason)
-    return found, skipped
+    return list(found.values()), skipped

@@ -24,15 +24,16 @@ from data.site import Site
 from data.store import now
 from scoring.encoders import load_encoder, load_for_site
 from tests.conftest import CHECKOUT
-from tests.training.conftest import Made, add_correction
+from tests.training.conftest import Made, add_correction, fix
 from training import retrain as room
 from training import runs
-from training.arms import ARMS, captions_of, require_arms
+from training.arms import ARMS
 from training.blend import choose_candidate, choose_share, interpolate, soup, surprise
 from training.model_files import check_model, read_meta
 from training.retrain import retrain
 
 Small = Callable[..., Made]
+QUICK = RetrainSection(seeds=1, steps=4, batch=16, learning_rate=1e-3)
 
 
 def row(site: Site, run_id: str) -> dict[str, Any]:
@@ -43,23 +44,6 @@ def row(site: Site, run_id: str) -> dict[str, Any]:
 def table(site: Site, name: str) -> list[dict[str, Any]]:
     with site.connect() as db:
         return db.rows(f"SELECT * FROM {name} ORDER BY ALL")
-
-
-def test_arms_differ_in_captions_alone() -> None:
-    new = [{"caption": "新", "language": "ja"}, {"caption": "new", "language": "en"}]
-    rows = [
-        {"image_id": "b", "caption": "old  words", "verdict": "fix", "new_captions": new},
-        {"image_id": "a", "caption": "right", "verdict": "ok", "new_captions": []},
-        {"image_id": "a", "caption": "right ", "verdict": None, "new_captions": []},
-        {"image_id": "c", "caption": "", "verdict": "fix", "new_captions": new[:1]},
-        {"image_id": "c", "caption": "also", "verdict": None, "new_captions": []},
-    ]
-    assert captions_of(rows, "original") == {"a": ["right"], "b": ["old words"], "c": ["also"]}
-    assert captions_of(rows, "corrected") == {"a": ["right"], "b": ["新", "new"], "c": ["新", "also"]}
-    assert all(list(captions_of(rows, arm)) == ["a", "b", "c"] for arm in ARMS)
-    assert require_arms(["original", "original"]) == ["original"]
-    with pytest.raises(GenbaError, match=r"No arm 'dropped'. Known: original, corrected"):
-        require_arms(["dropped"])
 
 
 def test_a_retraining_writes_all_that_the_pages_show(small_site: Small) -> None:
@@ -73,15 +57,31 @@ def test_a_retraining_writes_all_that_the_pages_show(small_site: Small) -> None:
     assert run["seconds"] > 0 and run["base_encoder"] == made.site.settings.site.encoder
     metrics = table(made.site, "metrics")
     assert {(one["arm"], one["seed"]) for one in metrics} == {
-        ("base", 0), ("original", 0), ("original", 1), ("corrected", 0), ("corrected", 1)
+        ("base", 0), *((arm, seed) for arm in ("original", "corrected", "reworded") for seed in (0, 1))
     }  # fmt: skip
-    assert {one["task"] for one in metrics} == {"retrieval", "segmentation", "depth"}
-    effects = {(one["metric"], one["arm"], one["versus"]): one for one in table(made.site, "effects")}
-    assert len(effects) == 8 * 3
-    main = effects["recall_at_5_text_to_image", "corrected", "original"]
+    assert {one["task"] for one in metrics} == {
+        "retrieval", "retrieval_legacy", "retrieval_template", "slots", "classification", "segmentation", "depth"
+    }  # fmt: skip
+    assert run["config"]["skipped"].keys() == {"inspection"}  # the facts of these photos name no defect
+    names = {(one["task"], one["metric"]) for one in metrics}
+    effects = {
+        (one["task"], one["metric"], one["arm"], one["versus"]): one for one in table(made.site, "effects")
+    }
+    assert {key[2:] for key in effects} == {
+        ("corrected", "original"), ("reworded", "original"), ("corrected", "reworded"),
+        ("original", "base"), ("corrected", "base"), ("reworded", "base"),
+    }  # fmt: skip
+    assert len(effects) == len(names) * 6
+    main = effects["retrieval", "recall_at_5_text_to_image", "corrected", "original"]
     assert main["low"] > 0  # the planted relation is learned from right captions, not from wrong ones
     assert main["value"] == pytest.approx(mean(metrics, "corrected") - mean(metrics, "original"))
     assert main["seeds"] == 2 and main["n"] == run["config"]["counts"]["test_captions"]
+    assert main["p_value"] < 0.05
+    beyond = effects["retrieval", "recall_at_5_text_to_image", "corrected", "reworded"]
+    assert beyond["low"] > 0
+    assert {(one["slice"], one["arm"]) for one in table(made.site, "slice_gaps")} >= {
+        ("language", "base"), ("language", "corrected"), ("language", "candidate")
+    }  # fmt: skip
     done, total, message = reports[-1]
     assert done == total and message == "measured the candidate"
     assert [one[0] for one in reports] == sorted(one[0] for one in reports)
@@ -93,12 +93,14 @@ def test_a_retraining_writes_all_that_the_pages_show(small_site: Small) -> None:
     import pandas
 
     items = pandas.read_parquet(folder / "results.parquet")
-    assert set(items["arm"]) == {"base", "original", "corrected"}
+    assert set(items["arm"]) == {"base", "original", "corrected", "reworded"}
 
 
 def mean(metrics: list[dict[str, Any]], arm: str) -> float:
     found = [
-        one["value"] for one in metrics if one["arm"] == arm and one["metric"] == "recall_at_5_text_to_image"
+        one["value"]
+        for one in metrics
+        if (one["arm"], one["task"], one["metric"]) == (arm, "retrieval", "recall_at_5_text_to_image")
     ]
     return sum(found) / len(found)
 
@@ -127,8 +129,79 @@ def test_equal_captions_in_both_arms_are_no_effect_at_all(
     made = small_site(labels=True)
     retrain(made.site)
     found = [one for one in table(made.site, "effects") if one["versus"] == "original"]
-    assert len(found) == 8
-    assert all((one["value"], one["low"], one["high"]) == (0.0, 0.0, 0.0) for one in found)
+    corrected = [one for one in found if one["arm"] == "corrected"]
+    assert len(corrected) > 30
+    assert all(
+        (one["value"], one["low"], one["high"], one["p_value"]) == (0.0, 0.0, 0.0, 1.0) for one in corrected
+    )
+
+
+def test_what_can_be_detected_is_said_before_the_first_arm_trains(small_site: Small) -> None:
+    """Assumed at first; a second run says what the first one's interval promises. Both stand beside the effects."""
+    made = small_site(retrain=RetrainSection(seeds=2, steps=4, batch=16, learning_rate=1e-3))
+    seen: list[str] = []
+    config: dict[str, Any] = {}
+
+    def watch(done: int, total: int | None = None, message: str = "") -> None:
+        seen.append(message)
+        if "seed 0, loss" in message and not config:
+            (run,) = [one for one in table(made.site, "runs") if one["state"] == "running"]
+            config.update(run["config"])
+
+    retrain(made.site, progress=watch)
+    said = next(place for place, message in enumerate(seen) if message.startswith("can detect"))
+    first = next(place for place, message in enumerate(seen) if "seed 0, loss" in message)
+    assert said < first and seen[said].endswith("2 seeds, assumed)")
+    stated = {(one["task"], one["metric"], one["arm"], one["versus"]): one for one in config["detectable"]}
+    effects = table(made.site, "effects")
+    assert all(
+        one["detectable"]
+        == pytest.approx(stated[one["task"], one["metric"], one["arm"], one["versus"]]["detectable"])
+        for one in effects
+    )
+    config.clear()
+    retrain(made.site, progress=watch)
+    before = {(one["task"], one["metric"], one["arm"], one["versus"]): one for one in effects}
+    again = [one for one in config["detectable"] if one["basis"].startswith("earlier run ")]
+    assert len(again) > 10
+    for one in again:
+        last = before[one["task"], one["metric"], one["arm"], one["versus"]]
+        error = (last["high"] - last["low"]) / (2 * 1.95996)
+        assert one["detectable"] == pytest.approx((1.95996 + 0.84162) * error, rel=1e-4)
+
+
+def test_bad_input_is_told_before_anything_is_trained(small_site: Small) -> None:
+    """An empty split, one caption for all, arms with no photo in common: no run is begun, nothing is lost."""
+    made = small_site(photos={"train": 40})
+    with pytest.raises(
+        GenbaError, match=r"The split 'test' is empty: it has no photo with a checked caption"
+    ):
+        retrain(made.site)
+    other = small_site(name="other", photos={"val": 4, "test": 24})
+    with pytest.raises(
+        GenbaError, match=r"The split 'train' is empty: .* the base encoder reads. Next: genba ingest"
+    ):
+        retrain(other.site)
+    same = small_site(name="same", photos={"train": 60, "test": 24})
+    with same.site.connect() as db:
+        db.execute("UPDATE pairs SET caption = 'part' WHERE origin = 'legacy'")
+    with pytest.raises(
+        GenbaError, match=r"All 60 photos of the arm 'original' carry one and the same caption, 'part'"
+    ):
+        retrain(same.site)
+    with pytest.raises(GenbaError, match="No arm 'best'"):
+        retrain(same.site, ["best"])
+    bad = small_site(name="bad", photos={"train": 20, "test": 24})
+    with bad.site.connect() as db:
+        for pair in db.rows(
+            "SELECT p.pair_id, p.image_id FROM pairs p JOIN images i USING (image_id) WHERE i.split = 'train' "
+            "AND p.origin = 'legacy' AND p.pair_id NOT IN (SELECT old_pair_id FROM corrections)"
+        ):
+            fix(db, pair["pair_id"], pair["image_id"], bad.facts[pair["image_id"]])
+    with pytest.raises(GenbaError, match=r"no two photos in common .* dropped 0"):
+        retrain(bad.site, ["original", "dropped"])
+    for one in (made, other, same, bad):
+        assert table(one.site, "runs") == [] and not list(one.site.folder("runs").iterdir())
 
 
 def test_too_few_captions_name_the_count_and_the_command(small_site: Small) -> None:
@@ -215,15 +288,15 @@ def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(small_site: Sma
 
 
 def test_a_killed_run_of_other_settings_is_marked_as_interrupted(small_site: Small) -> None:
-    made = small_site()
+    made = small_site(retrain=QUICK)
     killed_at(made.site, "original, seed 0")
-    retrain(made.site, seeds=1)
+    retrain(made.site, seeds=2)
     states = {run["state"]: run["error"] for run in table(made.site, "runs")}
     assert states == {"failed": "interrupted", "done": None}
 
 
 def test_a_run_killed_long_ago_does_not_go_on(small_site: Small) -> None:
-    made = small_site()
+    made = small_site(retrain=QUICK)
     killed_at(made.site, "original, seed 0")
     with made.site.connect() as db:
         db.execute("UPDATE runs SET created_at = ?", [now() - timedelta(days=2)])
@@ -232,12 +305,13 @@ def test_a_run_killed_long_ago_does_not_go_on(small_site: Small) -> None:
 
 
 def test_a_later_run_is_compared_with_the_model_in_use_but_starts_from_the_base(small_site: Small) -> None:
+    from tests.training.gates import let_pass
     from training.registry import promote
 
     made = small_site()
     retrain(made.site, seeds=1)
     (model,) = table(made.site, "models")
-    promote(made.site, model["model_id"], "佐藤", force=True)
+    promote(made.site, let_pass(made.site, model["model_id"]), "佐藤")
     with made.site.connect() as db:  # one more fact, so that the snapshot is another one
         pair = db.value(
             "SELECT pair_id FROM pairs p JOIN images i USING (image_id) WHERE i.split = 'train' LIMIT 1"
@@ -248,10 +322,11 @@ def test_a_later_run_is_compared_with_the_model_in_use_but_starts_from_the_base(
     assert config["in_use"] == model["encoder"]
     assert row(made.site, run_id)["base_encoder"] == made.site.settings.site.encoder
     base = {
-        one["metric"]: one["value"] for one in table(made.site, "metrics")
+        (one["task"], one["metric"]): one["value"] for one in table(made.site, "metrics")
         if one["run_id"] == run_id and one["arm"] == "base"
     }  # fmt: skip
-    promoted = {one["metric"]: one["value"] for one in read_meta(made.site, model["model_id"])["metrics"]}
+    measured = read_meta(made.site, model["model_id"])["metrics"]
+    promoted = {(one["task"], one["metric"]): one["value"] for one in measured}
     assert base == pytest.approx(promoted)
 
 

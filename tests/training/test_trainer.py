@@ -1,4 +1,4 @@
-"""The trainer learns, treats every arm alike, goes on bit for bit, and says when it runs away."""
+"""The trainer learns, treats every arm alike, mixes captions, ends on cancel, and says when it runs away."""
 
 from __future__ import annotations
 
@@ -10,28 +10,20 @@ import pytest
 import torch
 
 from data.errors import GenbaError
+from data.jobs import JobCancelled
 from scoring.encoders import Encoder, load_encoder
-from tests.training.conftest import draw_facts, draw_photo
-from training.trainer import Plan, _read_length, augmented, contrastive_loss, fine_tune, photo_order
+from tests.training.encoders import Lesson, lesson, weights
+from training.plan import Plan
+from training.state import State
+from training.texts import Texts, read_length
+from training.trainer import fine_tune
 
 PLAN = Plan(steps=40, batch=16, learning_rate=3e-3, seed=1, save_every=7)
-Lesson = tuple[np.ndarray, list[list[str]]]
-
-
-def lesson(photos: int = 48, seed: int = 0) -> Lesson:
-    rng = np.random.default_rng(seed)
-    facts = [draw_facts(rng) for _ in range(photos)]
-    pixels = np.stack([np.asarray(draw_photo(one, rng, 32)).transpose(2, 0, 1) for one in facts])
-    return pixels, [[one.caption("en"), one.caption("ja")] for one in facts]
 
 
 @pytest.fixture
 def encoder(tiny_encoder: Path) -> Encoder:
     return load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
-
-
-def weights(encoder: Encoder) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in encoder.model.state_dict().items()}
 
 
 def hits(encoder: Encoder, given: Lesson) -> float:
@@ -66,43 +58,159 @@ def test_equal_captions_give_equal_weights_and_other_seeds_do_not(tiny_encoder: 
     assert not all(torch.equal(made[0][name], made[2][name]) for name in made[0])
 
 
-def test_a_killed_training_goes_on_bit_for_bit(encoder: Encoder, tiny_encoder: Path, tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
+def test_the_mean_of_the_weights_is_what_is_kept(tiny_encoder: Path) -> None:
+    """By hand: after each step the mean moves by 1 - min(decay, (1 + step) / (10 + step)) towards the weights."""
+    given, name = lesson(), "visual.proj"
+    seen: list[torch.Tensor] = []
+    plain, meant = (load_encoder(f"local-dir:{tiny_encoder}", device="cpu") for _ in range(2))
+    wanted = weights(plain)[name]
+    plan = Plan(steps=6, batch=16, learning_rate=3e-3, seed=1)
+    fine_tune(plain, *given, plan, progress=lambda step, loss: seen.append(weights(plain)[name]))
+    fine_tune(meant, *given, Plan(steps=6, batch=16, learning_rate=3e-3, seed=1, ema=0.3))
+    for step, now in enumerate(seen):
+        kept = min(0.3, (1 + step) / (10 + step))
+        wanted = kept * wanted + (1 - kept) * now
+    assert torch.allclose(weights(meant)[name], wanted, atol=1e-6)
+    assert not torch.allclose(weights(plain)[name], wanted, atol=1e-5)
 
-    def kill_at_30(step: int, loss: float) -> None:
-        if step == 30:
-            raise Killed
 
-    whole = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
-    loss = fine_tune(whole, *lesson(), PLAN)
-    state = tmp_path / "state.pt"
-    with pytest.raises(Killed):
-        fine_tune(encoder, *lesson(), PLAN, state, kill_at_30)
-    assert torch.load(state, weights_only=True)["step"] == 28
-    assert not list(tmp_path.glob("*.tmp"))
-    again = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
-    seen: list[int] = []
-    assert fine_tune(again, *lesson(), PLAN, state, lambda step, loss: seen.append(step)) == loss
-    assert seen[0] == 29
-    for name, value in weights(whole).items():
-        assert torch.equal(value, weights(again)[name]), name
+def test_a_cancelled_training_ends_at_once_and_leaves_an_encoder_that_can_be_used(encoder: Encoder) -> None:
+    def cancel(step: int, loss: float) -> None:
+        if step == 3:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        fine_tune(
+            encoder,
+            *lesson(),
+            Plan(steps=40, batch=16, learning_rate=1e-3, seed=1, lock="image"),
+            None,
+            cancel,
+        )
+    assert not encoder.model.training
+    assert all(parameter.requires_grad for parameter in encoder.model.parameters())
+
+
+def test_captions_are_shown_by_their_weight(encoder: Encoder) -> None:
+    captions, given = [["new", "新", "old"], ["right"]], [[4.0, 4.0, 2.0], [0.1]]
+    texts = Texts.of(encoder, captions, given)
+    first, second = np.zeros(1000, np.int64), np.ones(1000, np.int64)
+    draws = np.arange(1000) / 1000
+    assert np.bincount(texts.chosen(first, draws)).tolist() == [400, 400, 200]
+    assert set(texts.chosen(second, draws)) == {3}
+    even = Texts.of(encoder, captions)
+    assert even.chosen(first[:4], np.array([0.0, 0.3, 0.4, 0.999])) == [0, 0, 1, 2]
+
+
+def test_a_caption_of_no_weight_is_never_learned(tiny_encoder: Path) -> None:
+    """Two captions of which only the second counts give what the second alone gives."""
+    pixels, captions = lesson()
+    made = []
+    for texts, given in ((captions, [[0.0, 2.0]] * 48), ([[two] for _, two in captions], None)):
+        encoder = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
+        fine_tune(encoder, pixels, texts, Plan(steps=4, batch=16, learning_rate=1e-3, seed=1), weights=given)
+        made.append(weights(encoder))
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+
+
+@pytest.mark.parametrize("given", [[[1.0]] * 48, [[1.0, -1.0]] * 48, [[0.0, 0.0]] * 48, [[1.0, 1.0]]])
+def test_weights_that_do_not_fit_are_refused(encoder: Encoder, given: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        fine_tune(encoder, *lesson(), PLAN, weights=given)
 
 
 def test_a_state_of_another_training_is_refused(encoder: Encoder, tmp_path: Path) -> None:
     pixels, captions = lesson()
-    fine_tune(encoder, pixels, captions, PLAN, tmp_path / "state.pt")
-    with pytest.raises(GenbaError, match="other settings or captions"):
-        fine_tune(encoder, pixels, captions[::-1], PLAN, tmp_path / "state.pt")
+    fine_tune(encoder, pixels, captions, PLAN, tmp_path / "it.state")
+    for other in ({"captions": captions[::-1]}, {"captions": captions, "weights": [[0.1, 0.9]] * 48}):
+        with pytest.raises(GenbaError, match="other settings or captions"):
+            fine_tune(encoder, pixels, plan=PLAN, state_file=tmp_path / "it.state", **other)  # type: ignore[arg-type]
 
 
-def test_a_loss_that_is_no_number_stops_with_the_step(encoder: Encoder) -> None:
+def test_a_loss_that_is_no_number_names_step_and_photos(encoder: Encoder) -> None:
     with torch.no_grad():
-        encoder.model.visual.proj.fill_(math.nan)
+        encoder.model.visual.proj.fill_(math.nan)  # type: ignore[operator, union-attr]
+    names = [f"photo-{number}" for number in range(48)]
     with pytest.raises(
-        GenbaError, match=r"loss is nan at step 1 of 40 \(seed 1.*lower retrain.learning_rate"
+        GenbaError,
+        match=r"loss is nan, at step 1 of 40 \(seed 1.*run away. Photos of the batch: (photo-\d+, ){4}photo-\d+ and "
+        r"11 more.*lower retrain.learning_rate",
     ):
+        fine_tune(encoder, *lesson(), PLAN, names=names)
+
+
+def test_a_photo_that_gives_no_number_is_named_and_the_saved_state_stays(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    """One weight becomes NaN where one photo alone passes; what was saved before goes on when it is mended."""
+    pixels, captions = lesson()
+    path = tmp_path / "it.state"
+
+    class Broken(Exception):
+        pass
+
+    def stop(step: int, loss: float) -> None:
+        if step == 9:
+            raise Broken
+
+    with pytest.raises(Broken):
+        fine_tune(encoder, pixels, captions, PLAN, path, stop)
+    saved = path.read_bytes()
+    visual = encoder.model.visual
+    target = pixels.shape[0] - 1
+    real = visual.forward  # type: ignore[union-attr]
+    pixels = pixels.copy()
+    pixels[:] = 90
+    pixels[target] = 255  # told from all others by its brightness
+
+    def poisoned(batch: torch.Tensor) -> torch.Tensor:
+        found = real(batch)
+        return torch.where((batch.mean((1, 2, 3)) > 0.5)[:, None], torch.full_like(found, math.nan), found)
+
+    visual.forward = poisoned  # type: ignore[union-attr, method-assign]
+    with pytest.raises(
+        GenbaError,
+        match=rf"loss is nan, because the encoder gives no number for the photo {target}, at step \d+ of 40.*"
+        r"The state after step 7 is kept in .*it.state",
+    ):
+        fine_tune(encoder, pixels, captions, PLAN, path)
+    assert path.read_bytes() == saved
+    assert State(path, "").step() == 7
+
+
+def test_a_gradient_that_is_no_number_touches_no_weight(encoder: Encoder) -> None:
+    before = weights(encoder)
+    parameter = encoder.model.visual.proj  # type: ignore[union-attr]
+    hook = parameter.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[operator, union-attr]
+    with pytest.raises(GenbaError, match=r"The gradient is (nan|inf) \(the loss [\d.]+\), at step 1 of 40"):
         fine_tune(encoder, *lesson(), PLAN)
+    hook.remove()
+    assert all(torch.equal(value, before[name]) for name, value in weights(encoder).items())
+
+
+def test_one_caption_for_all_is_refused(encoder: Encoder) -> None:
+    with pytest.raises(
+        GenbaError, match=r"All 48 training photos carry the same caption 'a bolt': there is nothing"
+    ):
+        fine_tune(encoder, lesson()[0], [["a bolt"]] * 48, PLAN)
+
+
+def test_photos_without_a_caption_and_too_few_photos_are_refused(encoder: Encoder) -> None:
+    pixels, captions = lesson()
+    with pytest.raises(GenbaError, match="The training photo at place 3 has no caption"):
+        fine_tune(encoder, pixels, [*captions[:3], [], *captions[4:]], PLAN)
+    with pytest.raises(GenbaError, match="at least 2 photos; there are 1"):
+        fine_tune(encoder, pixels[:1], captions[:1], PLAN)
+    with pytest.raises(ValueError, match="47 photos, but captions of 48"):
+        fine_tune(encoder, pixels[:47], captions, PLAN)
+
+
+def test_a_batch_larger_than_the_photos_takes_them_all(encoder: Encoder) -> None:
+    """And is cut into parts of two photos at least, each shown twice: for the loss, and for its gradient."""
+    seen: list[int] = []
+    encoder.model.visual.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))  # type: ignore[operator, union-attr]
+    fine_tune(encoder, *lesson(12), Plan(steps=3, batch=500, learning_rate=1e-3, seed=0, accumulate=64))
+    assert seen == [2] * 6 * 2 * 3
 
 
 def test_the_global_random_state_is_left_alone(encoder: Encoder) -> None:
@@ -113,82 +221,22 @@ def test_the_global_random_state_is_left_alone(encoder: Encoder) -> None:
     assert torch.equal(torch.rand(2), wanted)
 
 
-def test_the_order_shows_every_photo_equally_often() -> None:
-    order = photo_order(20, Plan(steps=10, batch=8, learning_rate=1, seed=0))
-    assert order.shape == (10, 8)
-    assert all(len(set(batch)) == 8 for batch in order.tolist())
-    for first in range(0, 10, 2):  # two batches of 8 fit into 20 photos
-        assert len(set(order[first : first + 2].flatten().tolist())) == 16
-    assert photo_order(5, Plan(steps=3, batch=8, learning_rate=1, seed=0)).shape == (3, 5)
-
-
-def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
-    plan = Plan(steps=100, batch=1, learning_rate=2.0, seed=0)
-    rates = [plan.rate(step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.2)
-    assert max(rates) == 2.0 == rates[10]
-    assert rates[11:] == sorted(rates[11:], reverse=True)
-    assert rates[99] < 0.001
-
-
-def test_equal_captions_are_no_negatives() -> None:
-    """Two photos with the same caption: each caption column has both as its target, worked out by hand."""
-    images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    same = torch.tensor([4, 4, 7])
-    one = torch.tensor(1.0)
-    # rows: logits (1, 1, 0), target (1/2, 1/2, 0) twice; (0, 0, 1), target (0, 0, 1); columns are alike
-    expected = (2 * math.log(2 * math.e + 1) - 2 + math.log(2 + math.e) - 1) / 3
-    assert contrastive_loss(images, images, same, one).item() == pytest.approx(expected, rel=1e-6)
-    different = contrastive_loss(images, images, torch.tensor([0, 1, 2]), one).item()
-    assert different == pytest.approx(
-        expected, rel=1e-6
-    )  # at a tie sharing changes the target, not the value
-    apart = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
-    assert contrastive_loss(apart, apart, same, 10 * one) != contrastive_loss(
-        apart, apart, same[[0, 2, 1]], 10 * one
-    )
-
-
-def test_sigmoid_loss_by_hand() -> None:
-    images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    loss = contrastive_loss(images, images, torch.tensor([0, 1]), torch.tensor(2.0), torch.tensor(-1.0))
-    own, other = -math.log(1 / (1 + math.exp(-1))), -math.log(1 / (1 + math.exp(-1)))
-    assert loss.item() == pytest.approx(own + other)
-    shared = contrastive_loss(images, images, torch.tensor([3, 3]), torch.tensor(2.0), torch.tensor(-1.0))
-    assert shared.item() == pytest.approx(own - math.log(1 / (1 + math.exp(1))))
-
-
-def test_light_augmentation_never_mirrors() -> None:
-    """A photo that is bright on the left stays bright on the left, and moves by no more than the reach."""
-    batch = torch.zeros(64, 3, 40, 40, dtype=torch.uint8)
-    batch[:, :, :, :10] = 200
-    plan = Plan(steps=1, batch=64, learning_rate=1, seed=0)
-    made = augmented(batch, np.random.default_rng(0), plan)
-    assert made.shape == (64, 3, 40, 40)
-    assert (made[:, :, :, :7].mean((1, 2, 3)) > made[:, :, :, 13:].mean((1, 2, 3)) + 50).all()
-    assert made.min() >= 0 and made.max() <= 255
-    assert len({round(float(one.mean()), 3) for one in made}) > 50
-    again = augmented(batch, np.random.default_rng(0), plan)
-    assert torch.equal(made, again)
-
-
-def test_padding_that_is_never_looked_at_is_left_out() -> None:
+def test_padding_that_is_never_looked_at_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo's text tower is causal: six of forty tokens give the same loss and the same weights."""
     captions = [["鋼製ボルト2本"], ["2 steel nuts"]] * 4
     pixels = np.random.default_rng(0).integers(0, 255, (8, 3, 96, 96)).astype(np.uint8)
     plan = Plan(steps=2, batch=8, learning_rate=1e-3, seed=0)
-    made, losses = [], []
-    for length in (None, 40):
+    made, losses, seen = [], [], []
+    for cut in (True, False):
         encoder = load_encoder("demo", device="cpu", demo_site=True)
-        mask = encoder.model.text.attn_mask
-        with pytest.MonkeyPatch.context() as patch:
-            if length:
-                patch.setattr("training.trainer._read_length", lambda model, tokens, length=length: length)
-            losses.append(fine_tune(encoder, pixels, captions, plan))
-        assert encoder.model.text.attn_mask is mask
+        mask = encoder.model.text.attn_mask  # type: ignore[union-attr]
+        encoder.model.text.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))  # type: ignore[operator, union-attr]
+        if not cut:
+            monkeypatch.setattr("training.texts.read_length", lambda model, tokens: tokens.shape[1])
+        losses.append(fine_tune(encoder, pixels, captions, plan))
+        assert encoder.model.text.attn_mask is mask  # type: ignore[union-attr]
         made.append(weights(encoder))
-    tokens = load_encoder("demo", device="cpu", demo_site=True).tokenizer([text for (text,) in captions])
-    assert _read_length(encoder.model, tokens) < 20
+    assert max(seen[:2]) < 20 and seen[2:] == [40, 40]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     for name, value in made[0].items():
         if value.is_floating_point():
@@ -197,4 +245,4 @@ def test_padding_that_is_never_looked_at_is_left_out() -> None:
 
 def test_a_tower_that_looks_at_everything_sees_everything(encoder: Encoder) -> None:
     tokens = encoder.tokenizer(["a bolt"])
-    assert _read_length(encoder.model, tokens) == tokens.shape[1]
+    assert read_length(encoder.model, tokens) == tokens.shape[1]

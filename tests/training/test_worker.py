@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from data.jobs import Job, cancel, claim, enqueue, jobs
+from data.jobs import Job, cancel, claim, enqueue, jobs, log_path, log_tail
 from data.settings import set_value
 from data.site import Site, init_site
 from data.store import now
 from tests.conftest import CHECKOUT
 from tests.training.conftest import add_correction, add_pair, image_row
-from training.worker import Worker, decide
+from training.when import decide
+from training.worker import Worker
 
 PROGRAM = """
 import sys, time
@@ -29,7 +30,7 @@ from data.errors import GenbaError
 from data.site import Site
 from training import worker
 
-worker.CARE_SECONDS, worker.BEAT_SECONDS, worker.POLL_SECONDS = 0.3, 0.2, 0.1
+worker.CARE_SECONDS, worker.BEAT_SECONDS = 0.3, 0.2
 root = Path(sys.argv[1])
 
 def note(site, given, progress):
@@ -63,8 +64,13 @@ def mistaken(site, given, progress):
 def broken(site, given, progress):
     return {"never": 1 / 0}
 
+def cores(site, given, progress):
+    import os, torch
+    return {"cores": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads(), "nice": os.nice(0)}
+
 worker.run_worker(Site.open(root), {
-    "note": note, "slow": slow, "deaf": deaf, "stubborn": stubborn, "mistaken": mistaken, "broken": broken,
+    "note": note, "cores": cores,
+    "slow": slow, "deaf": deaf, "stubborn": stubborn, "mistaken": mistaken, "broken": broken,
     "score": lambda site, given, progress: {"scored": 1}, "retrain": lambda site, given, progress: {"run": "r"},
 })
 """
@@ -136,6 +142,99 @@ def test_jobs_run_in_order_and_their_ends_are_written(site: Site, start: Callabl
     assert found[3].error and "No job 'absent'. Known: note" in found[3].error
     assert "Traceback" in log(site) and "ZeroDivisionError: division by zero" in log(site)
     assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
+
+
+def job_log(site: Site, job_id: str) -> str:
+    return log_path(site, job_id).read_text()
+
+
+def test_each_job_has_a_log_of_its_own(site: Site, start: Callable[[], Any]) -> None:
+    ids = [put(site, "slow", steps=3), put(site, "broken"), put(site, "mistaken")]
+    start()
+    until(lambda: ended(site, ids[-1]))
+    slow, broken, mistaken = (job_log(site, one) for one in ids)
+    assert (
+        "slow" in slow
+        and "begins (attempt 1)" in slow
+        and "0 of 3: step 0" in slow
+        and " done after " in slow
+    )
+    assert "Traceback" in broken and "ZeroDivisionError: division by zero" in broken
+    assert "No template 'x'. Known: parts." in mistaken and "ZeroDivisionError" not in slow + mistaken
+    assert " failed after " in log_tail(log_path(site, ids[1]), 1)
+
+
+def test_a_job_starts_within_a_second_of_its_order(site: Site, start: Callable[[], Any]) -> None:
+    """The queue wakes the worker; by itself it would look every ten seconds."""
+    start()
+    until(lambda: (site.root / "logs/worker.log").exists() and "started" in log(site))
+    time.sleep(2)
+    waits = []
+    for number in range(4):
+        began = time.monotonic()
+        one = put(site, "note", text=f"n{number}")
+        until(lambda one=one: job(site, one).started_at is not None, 20)  # type: ignore[misc]
+        found = job(site, one)
+        assert found.started_at
+        waits.append((found.started_at - found.queued_at).total_seconds())
+        assert time.monotonic() - began < 20
+    assert sorted(waits)[1] < 1.5, waits  # half of them even on a busy machine
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process choose its cores")
+def test_one_core_is_left_to_the_web_process(site: Site, start: Callable[[], Any]) -> None:
+    ids = put(site, "cores")
+    start()
+    until(lambda: ended(site, ids))
+    found = job(site, ids).result
+    assert found
+    mine = len(os.sched_getaffinity(0))
+    assert found["cores"] == max(mine - 1, 1)
+    assert 1 <= found["threads"] <= max(mine - 1, 1) and found["nice"] >= 10
+
+
+def test_a_watched_folder_is_read_in_once_and_a_lost_one_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+    worker = Worker(site.root, {"ingest": lambda site, given, progress: {}})
+
+    def look() -> int:
+        worker._watch()
+        with site.connect() as db:
+            asked[:] = db.rows("SELECT arguments, requested_by FROM jobs WHERE name = 'ingest'")
+            db.execute("UPDATE jobs SET state = 'done' WHERE name = 'ingest'")
+        return len(asked)
+
+    def next_time() -> None:
+        with site.connect() as db:
+            found = db.get_state("watched")
+            db.set_state("watched", {**found, "at": (now() - timedelta(days=1)).isoformat()})
+
+    assert look() == 0  # nothing is watched
+    folder = tmp_path / "photos" / "incoming"
+    folder.mkdir()
+    set_value(site.settings_path, "worker", "watch", str(folder))
+    assert look() == 0  # and it is empty
+    (folder / "a.txt").write_text("a bolt")
+    next_time()
+    assert look() == 0  # somebody may still write it
+    monkeypatch.setattr("data.watch.SETTLE_SECONDS", -1.0)
+    assert look() == 0  # not before its time comes
+    next_time()
+    assert look() == 1
+    assert asked == [{"arguments": {"source": str(folder), "ready_only": True}, "requested_by": "genba"}]
+    next_time()
+    assert look() == 1  # nothing is new
+    (folder / "b.txt").write_text("a nut")
+    next_time()
+    assert look() == 2
+    (folder / "a.txt").unlink()
+    (folder / "b.txt").unlink()
+    folder.rmdir()
+    for _ in range(2):
+        next_time()
+        assert look() == 3  # told by one job that fails
 
 
 def test_a_job_whose_worker_was_killed_is_run_again(site: Site, start: Callable[[], Any]) -> None:
@@ -248,6 +347,49 @@ def test_a_job_that_kills_its_worker_each_time_is_given_up(site: Site) -> None:
     assert (job(site, first).error or "").startswith("The worker was killed 5 times")
 
 
+def test_the_audited_error_is_then_and_now_by_todays_audit(site: Site) -> None:
+    """40 captions. 10 drawn blind: 4 bad, all fixed since; then 6 more found. By hand: the audit says 40 % of 40 were
+    bad, so 16 at first; 10 found, 6 left: 15 % now. A retraining after the first 4: it was (6 + 6) / 40 = 30 %."""
+    set_value(site.settings_path, "retrain", "after_error_fell", 0.4)
+    begun = now() - timedelta(hours=2)
+    with site.connect() as db:
+        pairs = []
+        for number in range(40):
+            image_id = f"{number:02}".ljust(64, "0")
+            db.insert("images", [image_row(image_id, f"{number}.png", "train")])
+            pairs.append(add_pair(db, image_id, f"caption {number}"))
+        db.execute("UPDATE pairs SET added_at = ?", [begun - timedelta(hours=1)])
+        drawn = {
+            "draw": "d",
+            "stratum": "",
+            "inclusion_probability": 0.25,
+            "drawn_at": begun,
+            "kind": "drawn",
+        }
+        db.insert("audits", [{"pair_id": pair, **drawn} for pair in pairs[:10]])
+        for number, pair in enumerate(pairs[:10]):
+            add_correction(db, pair, "fix" if number < 4 else "ok", created_at=begun + timedelta(minutes=5))
+        for pair in pairs[10:16]:
+            add_correction(db, pair, "fix", created_at=begun + timedelta(minutes=60))
+    found = decide(Site.open(site.root)).standing.audited
+    assert found and found.now == pytest.approx(6 / 40) and found.then == pytest.approx(16 / 40)
+    with site.connect() as db:
+        enqueue(db, "retrain")
+        db.execute("UPDATE jobs SET state = 'done', queued_at = ?", [begun + timedelta(minutes=30)])
+    decision = decide(Site.open(site.root))
+    assert decision.standing.audited and decision.standing.audited.then == pytest.approx(12 / 40)
+    assert decision.standing.audited.fell == pytest.approx(0.5) and decision.met == ("error",)
+
+
+def test_a_retraining_in_a_terminal_counts_too(site: Site) -> None:
+    from training.arm_runs import lock
+
+    set_value(site.settings_path, "retrain", "after_corrections", 1)
+    with lock(site):
+        assert decide(Site.open(site.root)).state == "active"
+    assert decide(Site.open(site.root)).state == "waits"
+
+
 def test_what_the_policy_looks_at(site: Site) -> None:
     set_value(site.settings_path, "retrain", "after_corrections", 2)
     opened = Site.open(site.root)
@@ -260,7 +402,7 @@ def test_what_the_policy_looks_at(site: Site) -> None:
     assert decide(opened).due
     with site.connect() as db:
         job_id = enqueue(db, "retrain")
-    assert "running" in decide(opened).why
+    assert decide(opened).state == "active"
     with site.connect() as db:
         db.execute("UPDATE jobs SET state = 'failed' WHERE job_id = ?", [job_id])
     assert not decide(opened).due  # it failed: not again until more is fixed

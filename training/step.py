@@ -1,0 +1,219 @@
+"""The gradient of one batch, in as many parts as memory and processes ask for, always that of the whole batch's loss.
+
+    work = Work(encoder, pixels, texts, names)
+    loss = work.gradients(Batch.of(work, photos, plan, step), parts=4)       # model.parameters() have their .grad
+
+A contrastive loss couples all photos of a batch, so its parts cannot simply be added up. Gradient caching (Gao et al.
+2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup") does it exactly: features of all parts
+without a graph, the loss and its gradient with respect to the features, then each part again with a graph, driven by
+its rows of that gradient. It costs one more forward pass. Batch norm takes its statistics from each part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scoring.encoders import Encoder
+from training import ranks
+from training.augment import Draws, augmented
+from training.loss import contrastive_loss
+from training.pixels import normalised
+from training.plan import Plan
+from training.texts import Texts, encoded
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+SHOWN = 5  # photos or captions that a message names
+TEXT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Batch:
+    """photos: (B,) places in the work's pixels, and what is there: pixels, (B, 3, S, S) uint8, with the leader alone.
+    chosen: B places in the texts. seed: of dropout and the like."""
+
+    photos: np.ndarray
+    chosen: list[int]
+    draws: Draws
+    seed: int
+    pixels: np.ndarray | None
+
+    @classmethod
+    def of(cls, work: Work, photos: np.ndarray, plan: Plan, step: int) -> Batch:
+        """All that a step draws at random: from the plan's seed and the step alone."""
+        import numpy as np
+
+        rng = np.random.default_rng([plan.seed, 2, step])
+        seed = int(rng.integers(2**62))
+        chosen = work.texts.chosen(photos, rng.random(len(photos)))
+        draws = Draws.of(rng, len(photos), work.pixels.shape[-1], plan)
+        pixels = work.pixels[photos] if ranks.rank() == ranks.LEADER else None
+        return cls(photos, chosen, draws, seed, pixels)
+
+
+class NotANumber(Exception):
+    """The loss or the gradient of a batch is no number; the words say what is known of the cause."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps of a training work on. pixels: (n, 3, S, S) uint8, read by place. fixed_texts: (m, D) features of
+    all captions when their tower is locked."""
+
+    encoder: Encoder
+    pixels: np.ndarray
+    texts: Texts
+    names: Sequence[str] | None = None  # of the photos, for messages
+    fixed_texts: torch.Tensor | None = None
+
+    def gradients(self, batch: Batch, parts: int) -> float:
+        """Set the gradients of the batch's loss, summed over all processes, and return the loss.
+
+        parts: a multiple of the number of processes. Raises NotANumber before any gradient is set.
+        """
+        import numpy as np
+        import torch
+
+        pieces = [
+            slice(int(one[0]), int(one[-1]) + 1)
+            for one in np.array_split(np.arange(len(batch.photos)), parts)
+        ]
+        rows = _rows(pieces)
+        pixels = ranks.scattered(batch.pixels, rows, self.pixels.shape[1:])
+        own = [(part, pieces[part]) for part in ranks.share(parts)]
+        first = own[0][1].start
+
+        def features(part: int, where: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._features(batch, part, where, pixels[where.start - first : where.stop - first])
+
+        is_cached = len(own) > 1
+        with torch.no_grad() if is_cached else nullcontext(), statistics_kept(self.encoder.model, is_cached):
+            made = [features(*one) for one in own]
+        images, texts, loss = self._loss(batch, rows, made)
+        loss.backward()
+        for parameter in _of_the_loss(self.encoder.model):
+            if parameter.grad is not None:
+                parameter.grad /= ranks.world()  # every process has the whole of it
+        for number, (part, where) in enumerate(own):
+            graph = features(part, where) if is_cached else made[number]
+            _backward(graph, (images.grad, texts.grad), where)
+        ranks.sum_gradients(self.encoder.model.parameters())
+        return float(loss.detach())
+
+    def _loss(
+        self, batch: Batch, rows: list[int], made: list[tuple[torch.Tensor, torch.Tensor]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features of all photos and all captions of the batch, as leaves (B, D), and the loss of them."""
+        import torch
+
+        model: Any = self.encoder.model
+        images, texts = (
+            ranks.gathered(torch.cat([one[side].detach() for one in made]), rows).requires_grad_()
+            for side in (0, 1)
+        )
+        same = torch.tensor(batch.chosen, device=images.device)
+        bias = getattr(model, "logit_bias", None)
+        loss = contrastive_loss(images, texts, same, model.logit_scale.exp(), bias)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NotANumber(f"The loss is {value}{self._cause(batch, images, texts)}")
+        return images, texts, loss
+
+    def _features(
+        self, batch: Batch, part: int, where: slice, pixels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(b, D) of the photos and of the captions of a part, float32. The same part gives the same every time."""
+        import numpy as np
+        import torch
+
+        model: Any = self.encoder.model
+        torch.manual_seed(batch.seed + part)
+        pixels = pixels.to(self.encoder.device, non_blocking=True)
+        images = normalised(augmented(pixels, batch.draws.part(where)), self.encoder)
+        # A caption of several photos is read once
+        places, back = np.unique(batch.chosen[where], return_inverse=True)
+        with autocast(self.encoder):
+            image = model.encode_image(images)
+            if self.fixed_texts is None:
+                text = encoded(model, self.texts.tokens[places].to(self.encoder.device))
+            else:
+                text = self.fixed_texts[places]
+        return image.float(), text.float()[back]
+
+    def _cause(self, batch: Batch, images: torch.Tensor, texts: torch.Tensor) -> str:
+        """Which photos or captions of the batch have no usable features, when they are not all of them."""
+        import torch
+
+        for what, features in (("photo", images), ("caption of photo", texts)):
+            broken = (~torch.isfinite(features.detach()).all(1)).nonzero().flatten().tolist()
+            if 0 < len(broken) < len(features):
+                return (
+                    f", because the encoder gives no number for the {what} {self.named(batch.photos[broken])}"
+                )
+        return ""
+
+    def named(self, photos: np.ndarray) -> str:
+        """Photos for a message: their names, else their places; the first few."""
+        shown = [self.names[photo] if self.names else str(photo) for photo in photos[:SHOWN].tolist()]
+        more = len(photos) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def fixed_texts(encoder: Encoder, texts: Texts) -> torch.Tensor:
+    """(m, D) features of all different captions by a text tower that is not trained: once is enough."""
+    import torch
+
+    with torch.no_grad(), autocast(encoder):
+        parts = texts.tokens.split(TEXT_BATCH)
+        return torch.cat([encoded(encoder.model, part.to(encoder.device)).float() for part in parts])
+
+
+def autocast(encoder: Encoder) -> AbstractContextManager[Any]:
+    """bf16 on a GPU; the weights stay fp32."""
+    import torch
+
+    return torch.autocast("cuda", dtype=torch.bfloat16) if encoder.device == "cuda" else nullcontext()
+
+
+@contextmanager
+def statistics_kept(model: torch.nn.Module, is_on: bool = True) -> Iterator[None]:
+    """Batch norm uses the statistics of its batch meanwhile and does not add them to its running ones."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    norms = [one for one in model.modules() if isinstance(one, _BatchNorm) and one.track_running_stats]
+    changed = [one for one in norms if is_on and one.training]
+    for one in changed:
+        one.track_running_stats = False
+    try:
+        yield
+    finally:
+        for one in changed:
+            one.track_running_stats = True
+
+
+def _rows(pieces: list[slice]) -> list[int]:
+    """How many photos each process has, in order of rank."""
+    each = len(pieces) // ranks.world()
+    return [pieces[at + each - 1].stop - pieces[at].start for at in range(0, len(pieces), each)]
+
+
+def _of_the_loss(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    found = [getattr(model, name, None) for name in ("logit_scale", "logit_bias")]
+    return [one for one in found if one is not None]
+
+
+def _backward(
+    features: tuple[torch.Tensor, torch.Tensor], gradients: tuple[torch.Tensor | None, ...], where: slice
+) -> None:
+    """Go on from the features of a part, each with its rows of the gradient; a locked tower's have no graph."""
+    import torch
+
+    sides = [(one, rows[where]) for one, rows in zip(features, gradients, strict=True)
+             if one.requires_grad and rows is not None]  # fmt: skip
+    torch.autograd.backward([one for one, _ in sides], [rows for _, rows in sides])
