@@ -65,10 +65,12 @@ def look(chart: Any) -> Chart:
 
 
 def gain_chart(effects: Sequence[Effect], language: str) -> list[Chart]:
-    """Point and 95 % interval of each metric with a zero line; one chart for each unit, so that no axis mixes units."""
-    units: dict[str, list[Effect]] = {}
+    """Point and 95 % interval of each metric with a zero line; one chart for each unit and direction, so that no axis
+    mixes units, or gains to the left with gains to the right."""
+    units: dict[tuple[str, bool], list[Effect]] = {}
     for effect in effects:
-        units.setdefault("" if effect.is_fraction else effect.unit, []).append(effect)
+        key = ("" if effect.is_fraction else effect.unit, effect.higher_is_better)
+        units.setdefault(key, []).append(effect)
     return [_gain_rows(group, language, place == 0) for place, group in enumerate(units.values())]
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from dashboards.figures import LAST_RUN_SQL, Missing
+from dashboards.figures import Missing
+from dashboards.standing import LAST_RUN_SQL
 from data.records import Metric
 from data.site import Site
 
@@ -46,6 +47,8 @@ class Effect:
     higher_is_better: bool
     n: int
     seeds: int
+    p_value: float | None = None  # of the sign-flip test over test items (training/compare.py)
+    detectable: float | None = None  # what could have been detected, as stated before the run
 
     @property
     def verdict(self) -> Verdict:

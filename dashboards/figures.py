@@ -11,10 +11,10 @@ made its number.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from annotate import audit, queue, reviews
+from annotate import audit, reviews
 from data.settings import CostSection, set_value
 from data.site import Site
 
@@ -329,62 +329,3 @@ def pairs_by_kind(site: Site) -> pandas.DataFrame:
     """Columns state, language, origin, pairs."""
     with site.connect() as db:
         return db.frame(PAIRS_SQL)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where the loop stands: what the next step follows from."""
-
-    site: str
-    pairs: int  # legacy and draft pairs
-    scored: int
-    waiting: int  # in the ranked queue
-    judged: int
-    drawn: int  # audit pairs
-    audit_waiting: int
-    since_last_run: int  # fixed captions since the last finished run began (all, when there is none)
-    last_run: str | None
-    candidate: str | None
-    active_jobs: tuple[str, ...]
-    after_corrections: int  # retrain.after_corrections of genba.toml; 0 = no policy
-
-
-STANDING_SQL = """
-SELECT (SELECT count(*) FROM pairs WHERE origin IN ('legacy', 'draft')) AS pairs,
-       (SELECT count(DISTINCT pair_id) FROM scores) AS scored,
-       (SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active') AS judged,
-       (SELECT count(*) FROM audits) AS drawn
-"""
-SINCE_SQL = """
-SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active' AND verdict = 'fix' AND created_at > ?
-"""
-LAST_RUN_SQL = """
-SELECT run_id, created_at FROM runs r
-WHERE state = 'done' AND EXISTS (SELECT 1 FROM effects e WHERE e.run_id = r.run_id)
-ORDER BY created_at DESC LIMIT 1
-"""
-
-
-def standing(site: Site) -> Standing:
-    """Count what the next step depends on."""
-    waiting, audit_waiting = queue.count(site), audit.waiting(site)
-    with site.connect() as db:
-        counts = db.rows(STANDING_SQL)[0]
-        run = db.one(LAST_RUN_SQL)
-        since = db.value(SINCE_SQL, [run["created_at"] if run else datetime.min])
-        candidate = db.value(
-            "SELECT model_id FROM models WHERE state = 'candidate' AND run_id = ? ORDER BY created_at DESC, model_id",
-            [run["run_id"] if run else ""],
-        )
-        active = db.rows("SELECT DISTINCT name FROM jobs WHERE state IN ('queued', 'running') ORDER BY name")
-    return Standing(
-        site=str(site.root),
-        waiting=waiting,
-        audit_waiting=audit_waiting,
-        since_last_run=since,
-        last_run=run["run_id"] if run else None,
-        candidate=candidate,
-        active_jobs=tuple(row["name"] for row in active),
-        after_corrections=site.settings.retrain.after_corrections,
-        **counts,
-    )

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from dashboards import effects as measured
 from dashboards.effects import Effect
-from dashboards.figures import Standing
+from dashboards.metric_words import metric_words, of_style
+from dashboards.standing import Standing
 from data.messages import number, translator
 from data.settings import RetrainSection
 from data.site import Site
@@ -41,12 +42,12 @@ def metric_name(task: str, metric: str, language: str) -> str:
             name = {"ja": _("{name} (in Japanese)"), "en": _("{name} (in English)")}[spoken.group(1)].format(
                 name=name
             )
-        return name
+        return of_style(task, name, language)
     if "miou" in metric.lower():
         return _("Regions found in the photo (mIoU)")
     if "rmse" in metric.lower():
         return _("Error of depth (RMSE)")
-    return f"{task}: {metric}"
+    return metric_words(task, metric, language)
 
 
 def unit_name(effect: Effect, language: str) -> str:
@@ -90,6 +91,11 @@ def effect_sentence(found: list[Effect], language: str, is_last: bool = True) ->
             "and the 95 % interval, {interval}, includes zero."
         ),
     }[main.verdict]
+    if main.verdict == "better" and _is_style_alone(found, main):
+        text = _(
+            "{subject} raised “{metric}” by {value} (95 % interval {interval}) over the original captions, but not "
+            "provenly over the same content in the template's words: no gain is claimed."
+        )
     first = text.format(
         subject=subject,
         metric=metric_name(main.task, main.metric, language),
@@ -97,6 +103,13 @@ def effect_sentence(found: list[Effect], language: str, is_last: bool = True) ->
         interval=interval(main, language),
     )
     return joined([first, _others(found, main, language)], language)
+
+
+def _is_style_alone(found: list[Effect], main: Effect) -> bool:
+    """Whether the run has a reworded arm beyond which no gain is proven: then style alone may have raised it."""
+    wanted = (main.task, main.metric, main.arm, "reworded")
+    beyond = [e for e in found if (e.task, e.metric, e.arm, e.versus) == wanted]
+    return any(e.verdict != "better" for e in beyond)
 
 
 def joined(sentences: list[str], language: str) -> str:
@@ -128,18 +141,31 @@ def arm_name(arm: str, language: str) -> str:
         "original": _("Original captions (control)"),
         "corrected": _("Corrected captions"),
         "dropped": _("Bad pairs left out (control)"),
+        "reworded": _("Reworded, nothing corrected (control)"),
+        "drafts": _("Machine drafts, no person"),
+        "random": _("Corrections spent at random (control)"),
+        "ranked": _("As many corrections from the queue"),
+        "candidate": _("The model itself"),
         "base": _("Before the retraining"),
         "champion": _("Model in use"),
     }
+    if arm.startswith("without:"):  # of a pilot
+        return _("Without the item {item}").format(item=arm.removeprefix("without:"))
     return known.get(arm, arm)
 
 
 def run_sentence(site: Site, run_id: str, language: str) -> str:
     """One run in words, with the share of simulated corrections behind it."""
-    _ = translator(language)
     is_last = run_id == measured.last_run(site)
-    text = effect_sentence(measured.effects(site, run_id), language, is_last)
-    simulated, fixed = measured.simulated_share(site, run_id)
+    found = measured.effects(site, run_id)
+    return run_words(found, measured.simulated_share(site, run_id), language, is_last)
+
+
+def run_words(found: list[Effect], simulated_of: tuple[int, int], language: str, is_last: bool = True) -> str:
+    """The same from its effects and (simulated, all) corrections behind them."""
+    _ = translator(language)
+    text = effect_sentence(found, language, is_last)
+    simulated, fixed = simulated_of
     if not simulated:
         return text
     behind = _("Of the {n} corrections behind it {m} are simulated.")
@@ -187,12 +213,12 @@ def detectable_sentence(effect: Effect | None, language: str) -> str:
     return text.format(n=number(effect.n, language), seeds=effect.seeds, value=value)
 
 
-Action = Literal["ingest", "wait", "score", "correct", "audit", "judge", "retrain", "promote"]
+Action = Literal["ingest", "wait", "score", "correct", "audit", "judge", "retrain", "sign", "promote"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next. `job`: what the button enqueues; "" when a person must act (correct, judge, promote)."""
+    """What to do next. `job`: what the button enqueues; "" when a person must act (correct, judge, sign, promote)."""
 
     action: Action
     what: str
@@ -202,8 +228,8 @@ class Step:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def next_step(at: Standing, found: list[Effect], language: str) -> Step:
-    """The first rule that applies. found: the effects of the last run."""
+def next_step(at: Standing, language: str) -> Step:
+    """The first rule that applies."""
     _ = translator(language)
     threshold = at.after_corrections or CORRECTIONS_BEFORE_RETRAIN
 
@@ -222,9 +248,13 @@ def next_step(at: Standing, found: list[Effect], language: str) -> Step:
     if "retrain" in at.active_jobs:
         return Step("wait", _("Wait for the retraining."),
                     _("It runs, or waits its turn. Its effect appears here when it has finished."))  # fmt: skip
-    if at.candidate and promotable(found):
+    if at.gate == "open":
         return Step("promote", _("Promote the retrained model."),
                     _("Its gain is proven, and no measure is proven worse."),
+                    _("Go to the retrainings"))  # fmt: skip
+    if at.gate == "sign":
+        return Step("sign", _("Go through the checklist of the retrained model."),
+                    _("Its gain is proven. Before it is used, a lead signs for fairness, privacy and safety."),
                     _("Go to the retrainings"))  # fmt: skip
     if not at.judged:
         return Step("correct", _("Correct the first captions."),
@@ -250,13 +280,3 @@ def next_step(at: Standing, found: list[Effect], language: str) -> Step:
     return Step("audit", _("Draw another blind audit."),
                 _("The queue is empty; an audit shows whether you can stop."),
                 _("Draw the audit"), "audit", {"n": AUDIT_SIZE})  # fmt: skip
-
-
-def promotable(found: list[Effect]) -> bool:
-    """Whether the main effect is a proven gain and nothing that its arm was compared with beats it in any measure."""
-    main = measured.main_effect(found)
-    return (
-        main is not None
-        and main.verdict == "better"
-        and all(effect.verdict != "worse" for effect in found if effect.arm == main.arm)
-    )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
 from annotate.pages.jobs_strip import job_name, message_words, progress_words
+from dashboards.pages import policy_form
 from data import jobs as queue
 from data.errors import GenbaError
-from data.jobs import Job
+from data.jobs import Job, log_path, log_tail
 from data.messages import duration, moment
 
 LOG_LINES = 60
@@ -43,6 +43,7 @@ def page() -> None:
     _ = at.translate
     st.title(_("Jobs"), anchor=False)
     note(_("What the worker does now and has done. This page renews itself every two seconds."))
+    policy_form.show(at)
     _live()
 
 
@@ -107,6 +108,9 @@ def _active(job: Job, at: Opened) -> None:
                 queue.cancel(db, job.job_id)
                 db.event(at.person, "job.cancelled", {"job": job.job_id, "name": job.name})
             st.rerun()
+        if job.state == "running":
+            with st.expander(_("Log"), icon=":material/article:"):
+                show_log(job, at)
 
 
 def _ended_badly(job: Job, at: Opened) -> None:
@@ -126,18 +130,22 @@ def _ended_badly(job: Job, at: Opened) -> None:
         if job.state == "failed":
             with st.expander(_("Error and log")):
                 st.code(job.error or _("The job left no error text."), language=None, wrap_lines=True)
-                note(_("The end of the worker's log"))
-                st.code(log_tail(at.site.root / "logs" / "worker.log") or "—", language=None, wrap_lines=True)
+                show_log(job, at)
 
 
-def log_tail(path: Path, lines: int = LOG_LINES) -> str:
-    """The last lines of a log, or "" when there is none. Reads at most 64 KiB."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(file.tell() - 65536, 0))
-        return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-lines:])
+def show_log(job: Job, at: Opened) -> None:
+    """The end of a job's own log, and the whole of it to take along."""
+    _ = at.translate
+    path = log_path(at.site, job.job_id)
+    tail = log_tail(path, LOG_LINES)
+    if not tail:
+        note(_("This job has left no log."))
+        return
+    st.code(tail, language=None, wrap_lines=True, height=260)
+    st.download_button(
+        _("Download the log"), path.read_bytes, file_name=path.name, mime="text/plain", key=f"log-{job.job_id}",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
 
 
 def _done(finished: list[Job], at: Opened) -> None:
@@ -157,7 +165,14 @@ def _done(finished: list[Job], at: Opened) -> None:
         }
         for job in finished
     )
-    st.dataframe(rows, hide_index=True, width="stretch")
+    note(_("Choose a row to see its log."))
+    chosen = st.dataframe(
+        rows, hide_index=True, width="stretch", key="done", on_select="rerun", selection_mode="single-row"
+    )
+    for row in chosen.selection.rows:
+        with st.container(border=True):
+            _head(finished[row], at)
+            show_log(finished[row], at)
 
 
 def _took(job: Job, at: Opened) -> str:
@@ -168,7 +183,7 @@ def _took(job: Job, at: Opened) -> str:
 
 def _result(job: Job, at: Opened) -> str:
     """The counts that the job returned, each under its name in words; zeros are left out."""
-    found = job.result or {}
+    found = job.result if isinstance(job.result, dict) else {}  # an older demo kept a text here
     simple = {
         key: value for key, value in found.items() if isinstance(value, (str, int, float)) and value != 0
     }
@@ -212,6 +227,7 @@ def result_name(key: str, at: Opened) -> str:
         "deleted": _("deleted answers"),
         "refused": _("refused answers"),
         "mended": _("mended"),
+        "left": _("still being written"),
         "drawn": _("drawn"),
         "run": _("Run"),
         "from_queue": _("from the queue"),

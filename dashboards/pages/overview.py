@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import isfinite
 
 import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
 from annotate.pages.jobs_strip import live_strip
-from dashboards import charts, effects, figures, words
+from dashboards import charts, effects, figures, report, words
 from dashboards.effects import Effect
 from dashboards.figures import Missing
 from dashboards.pages import cards
 from dashboards.pages.elements import how
+from dashboards.standing import standing
 from data import jobs
 from data.messages import number
 
-TARGETS = {"promote": "runs", "correct": "queue", "judge": "queue"}  # where a person acts, by action
+TARGETS = {
+    "promote": "runs",
+    "sign": "runs",
+    "correct": "queue",
+    "judge": "queue",
+}  # where a person acts, by action
 
 
 @shows_errors
@@ -24,11 +31,13 @@ def page() -> None:
     """The managers' first page."""
     at = opened()
     _ = at.translate
-    st.title(_("Overview"), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(_("Overview"), anchor=False)
+        _report(at)
     with st.spinner(_("Counting ...")):
         run_id = effects.last_run(at.site)
         found = effects.effects(at.site, run_id) if run_id else []
-        step = words.next_step(figures.standing(at.site), found, at.language)
+        step = words.next_step(standing(at.site), at.language)
     st.text(words.last_run_sentence(at.site, at.language))
     _next_step(step, at)
     live_strip()
@@ -41,6 +50,24 @@ def page() -> None:
             with column, st.container(border=True, height="stretch"):
                 show()
     _pairs(at)
+
+
+def _report(at: Opened) -> None:
+    """The meeting report, made when somebody asks for it, in the page's language."""
+    _ = at.translate
+    kinds = {
+        ".html": (_("HTML, one file"), "text/html"),
+        ".pdf": (_("PDF, one page A4"), "application/pdf"),
+        ".pptx": (_("PowerPoint, three slides"),
+                  "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    }  # fmt: skip
+    with st.popover(_("Meeting report"), icon=":material/summarize:"):
+        st.text(_("One page to take to a meeting, in the language of this page."))
+        for ending, (name, kind) in kinds.items():
+            st.download_button(
+                name, partial(report.render, at.site, ending, at.language), f"genba-report{ending}", kind,
+                key=f"report{ending}", on_click="ignore", icon=":material/download:", width="stretch",
+            )  # fmt: skip
 
 
 def _next_step(step: words.Step, at: Opened) -> None:

@@ -13,6 +13,7 @@ from annotate import audit
 from annotate.strata import Stratum
 from dashboards import effects, figures
 from dashboards.figures import Counted, Missing
+from dashboards.standing import standing
 from data.errors import GenbaError
 from data.site import Site
 from tests.dashboards.conftest import (
@@ -235,21 +236,21 @@ def test_pairs_by_kind(worked: Site) -> None:
 
 
 def test_standing(worked: Site) -> None:
-    at = figures.standing(worked)
+    at = standing(worked)
     assert (at.pairs, at.judged, at.waiting, at.drawn) == (12, 7, 5, 0)
     assert at.scored == 22
     assert at.since_last_run == 0 and at.last_run == "run-1" and at.candidate == "model-1"
     with worked.connect() as db:
         waiting = db.value("SELECT pair_id FROM pairs WHERE caption = '部品 9'")
         add_correction(db, waiting, "fix", at=START + timedelta(days=4))
-    assert figures.standing(worked).since_last_run == 1
+    assert standing(worked).since_last_run == 1
 
 
 def test_standing_of_a_site_without_a_run_counts_every_correction(site: Site) -> None:
     with site.connect() as db:
         add_correction(db, add_pair(db, add_image(db, 1), "部品"), "fix")
         add_run(db, "failed", state="failed")
-    at = figures.standing(site)
+    at = standing(site)
     assert at.since_last_run == 1 and at.last_run is None and at.candidate is None
 
 

@@ -1,0 +1,168 @@
+"""Quality: how many captions are wrong and how that changes, where they are, what they lack, and when to stop."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from annotate import stopping
+from annotate.estimate import AUDITED
+from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
+from dashboards import figures, quality, quality_charts
+from dashboards.figures import Missing
+from dashboards.pages.elements import bad_left, how, missing
+from dashboards.run_words import slice_name
+from data.messages import moment, number
+from data.site import Site
+from data.store import now
+
+KEPT_SECONDS = 300  # aggregates over all captions; the page says how old they are
+
+
+@shows_errors
+def page() -> None:
+    """The page Quality."""
+    at = opened()
+    _ = at.translate
+    st.title(_("Quality"), anchor=False)
+    with st.spinner(_("Counting ...")):
+        found = _counted(str(at.site.root))
+    note(_("As of {when}").format(when=moment(found["at"], at.language)))
+    simulated = 0 if isinstance(found["left"], Missing) else found["left"].simulated_judged
+    rows = (
+        (lambda: _over_time(found["points"], simulated, at), lambda: _left(found["left"], at)),
+        (lambda: _slices(found["slices"], at), lambda: _lacking(found["lacking"], at)),
+    )
+    for row in rows:
+        for column, show in zip(st.columns(len(row), gap="small"), row, strict=True):
+            with column, st.container(border=True, height="stretch", gap="small"):
+                show()
+
+
+@st.cache_data(ttl=KEPT_SECONDS, show_spinner=False, max_entries=4)
+def _counted(root: str) -> dict[str, Any]:
+    site = Site.open(root)
+    at: datetime = now()
+    return {
+        "at": at, "points": quality.error_over_time(site), "slices": quality.by_slice(site),
+        "lacking": quality.lacking(site), "left": figures.remaining(site),
+    }  # fmt: skip
+
+
+def _table(rows: list[dict[str, Any]], name: str, at: Opened) -> None:
+    """The numbers of a chart, to read and to take along (the table's own button writes CSV)."""
+    with st.expander(at.translate("The numbers"), icon=":material/table:"):
+        st.dataframe(rows, hide_index=True, width="stretch", key=f"table-{name}")
+
+
+def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
+    _ = at.translate
+    heading(_("Audited error over time"))
+    if not points:
+        empty(
+            _("Not yet measurable"),
+            _("It needs {what}.").format(what=_("verdicts on the drawn audit captions")),
+        )
+        return
+    last = points[-1]
+    note(
+        _("Last: {share} ({interval}), {n} judged").format(
+            share=quality_charts.percent(last.rate, at.language),
+            interval=quality_charts.interval(last.low, last.high, at.language),
+            n=number(last.judged, at.language),
+        )
+    )
+    if simulated:
+        simulated_badge(at, simulated)
+    st.altair_chart(quality_charts.error_chart(points, at.language), theme=None, key="error")
+    _table(
+        [
+            {_("Drawn"): moment(p.at, at.language), _("Judged"): p.judged, _("Bad"): p.bad,
+             _("Share"): quality_charts.percent(p.rate, at.language),
+             _("95 % interval"): quality_charts.interval(p.low, p.high, at.language)}
+            for p in points
+        ],
+        "error", at,
+    )  # fmt: skip
+    formula = _(
+        "Of each blind draw: the share of bad captions among the judged ones of each stratum, weighed by how many "
+        "captions the stratum stands for. Captions mixed into the queue are put together twenty at a time. Exact 95 % "
+        "interval. It says how many were bad in the pile at that time, which shrinks as bad ones are corrected."
+    )
+    how(_("How is this computed?"), formula, AUDITED)
+
+
+def _left(found: figures.Remaining | Missing, at: Opened) -> None:
+    _ = at.translate
+    heading(_("When to stop"))
+    label = _("Bad captions left")
+    if isinstance(found, Missing):
+        missing(label, found, at)
+    else:
+        bad_left(label, found.estimate, at)
+    price = at.site.settings.cost.bad_caption_jpy or None
+    left = None if isinstance(found, Missing) else found.estimate
+    for sentence in stopping.sentences(stopping.next_hundred(at.site, left, price), at.language):
+        st.text(sentence)
+    formula = _(
+        "The next hundred captions of the queue are expected to hold as many bad ones as their calibrated risks add up "
+        "to, times what the last hundred corrections held for each unit of their risk, and no more than the audit's "
+        "upper bound of what is left."
+    )
+    how(_("How is this computed?"), formula, figures.AUDIT_SQL, stopping.LAST)
+
+
+def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
+    _ = at.translate
+    heading(_("Where bad captions are"))
+    if not found:
+        empty(
+            _("Not yet measurable"),
+            _("It needs judged audit captions in at least two parts of a column, such as line or shift."),
+        )
+        return
+    names = {column: slice_name(column, at.language) for column in found}
+    chosen = st.segmented_control(
+        _("Compare by"), list(found), default=next(iter(found)), format_func=lambda one: names[one], key="quality-slice"
+    )  # fmt: skip
+    parts = found[chosen or next(iter(found))]
+    st.altair_chart(quality_charts.slice_chart(parts, at.language), theme=None, key="slices")
+    note(
+        _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
+    )
+    _table(
+        [
+            {names[chosen or next(iter(found))]: p.value, _("Judged"): p.judged, _("Bad"): p.bad,
+             _("Share"): quality_charts.percent(p.rate, at.language),
+             _("95 % interval"): quality_charts.interval(p.low, p.high, at.language)}
+            for p in parts
+        ],
+        "slices", at,
+    )  # fmt: skip
+    formula = _(
+        "Blind audit captions alone, each weighed by 1 / its chance of being drawn. Interval: Clopper and Pearson's "
+        "with the effective number of answers (Korn and Graubard 1998)."
+    )
+    how(_("How is this computed?"), formula, quality.SLICES_SQL)
+
+
+def _lacking(found: dict[str, int], at: Opened) -> None:
+    _ = at.translate
+    heading(_("What waiting captions lack"))
+    if not found:
+        empty(_("Nothing is lacking"), _("Every scored caption that waits states all required items."))
+        return
+    template = at.site.template()
+    labels: dict[str, int] = {}
+    for slot_id, captions in found.items():
+        slot = template.slot(slot_id)
+        words = {} if slot is None else {str(language): label for language, label in slot.label.items()}
+        name = words.get(at.language) or next(iter(words.values()), slot_id)
+        labels[name] = captions
+    st.altair_chart(quality_charts.lacking_chart(labels, at.language), theme=None, key="lacking")
+    formula = _(
+        "Captions that wait in the queue, by the required items of the template that their words do not state."
+    )
+    how(_("How is this computed?"), formula, quality.LACKING_SQL)

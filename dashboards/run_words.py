@@ -1,0 +1,157 @@
+"""Sentences and names for the page Retrainings: what may be claimed, label equivalents, slices, lineage.
+
+A gain is claimed only where it is proven against the original captions and, where the run has that arm, against the
+reworded ones too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dashboards import effects as measured
+from dashboards import words
+from dashboards.effects import FRACTIONS, Effect
+from dashboards.run_figures import Equivalent, Gap, Lineage
+from data.messages import number, translator
+
+REWORDED = "reworded"
+Row = dict[str, Any]
+
+
+def beyond_wording(found: Sequence[Effect]) -> Effect | None:
+    """The main metric against the reworded arm, or None where the run had none."""
+    main = measured.main_effect(list(found))
+    if main is None:
+        return None
+    wanted = (main.task, main.metric, main.arm, REWORDED)
+    return next((e for e in found if (e.task, e.metric, e.arm, e.versus) == wanted), None)
+
+
+def claim(found: Sequence[Effect], language: str) -> str:
+    """What may be said of the corrections' gain beyond style, in one sentence."""
+    _ = translator(language)
+    main, beyond = measured.main_effect(list(found)), beyond_wording(found)
+    if main is None:
+        return ""
+    if beyond is None:
+        return _("The run has no reworded arm: whether a gain is content or only wording cannot be told.")
+    facts = {
+        "value": words.difference(beyond.value, beyond, language),
+        "interval": words.interval(beyond, language),
+    }
+    if main.verdict == "better" and beyond.verdict == "better":
+        return _("It goes beyond the wording: {value} against the reworded captions ({interval}).").format(
+            **facts
+        )
+    return _("Against the reworded captions: {value} ({interval}).").format(**facts)
+
+
+def chance(effect: Effect, language: str) -> str:
+    """The p-value: "0.013", "< 0.001", or "—" where the run gave none."""
+    if effect.p_value is None:
+        return "—"
+    return "< 0.001" if effect.p_value < 0.001 else number(effect.p_value, language, 3)
+
+
+def could_detect(effect: Effect, language: str) -> str:
+    """The smallest effect that could have been detected: as stated before the run, else from the interval's width."""
+    value = effect.detectable if effect.detectable is not None else measured.detectable(effect)
+    return words.difference(value, effect, language).removeprefix("+")
+
+
+def verdict_name(verdict: str, language: str) -> str:
+    """In words; "no effect proven" stands as plainly as a gain."""
+    _ = translator(language)
+    return {"better": _("gain proven"), "worse": _("loss proven"), "undecided": _("no effect proven")}[
+        verdict
+    ]
+
+
+def unit(name: str, language: str) -> str:
+    _ = translator(language)
+    return _("points") if name in FRACTIONS else name
+
+
+def amount(value: float, unit_name: str, language: str, with_unit: bool = True) -> str:
+    """A signed difference: +9.8 points, −0.021 m."""
+    stand_in = Effect("", "", "", "", "", value, value, value, unit_name, True, 0, 0)
+    return words.difference(value, stand_in, language, unit=with_unit)
+
+
+def span(low: float, high: float, unit_name: str, language: str) -> str:
+    """An interval of differences."""
+    _ = translator(language)
+    low_text, high_text = (amount(value, unit_name, language, with_unit=False) for value in (low, high))
+    return _("{low} to {high}").format(low=low_text, high=high_text)
+
+
+def value(number_: float, unit_name: str, language: str) -> str:
+    """A metric: 45.2 %, 0.383 m."""
+    if unit_name in FRACTIONS:
+        return f"{number(number_ * 100, language, 1)} %"
+    return f"{number(number_, language, 3)} {unit_name}"
+
+
+def equivalent(found: Equivalent, language: str) -> str:
+    """ "310 labels (240 to 420)", or that all labels do not reach it."""
+    _ = translator(language)
+    if not found.is_reached or found.equivalent is None:
+        if found.low is None:
+            return _("not reached with all labels")
+        return _("not reached with all labels (at least {low})").format(low=number(found.low, language))
+    high = _("not reached") if found.high is None else number(found.high, language)
+    low = _("not reached") if found.low is None else number(found.low, language)
+    text = _("{n} labels (95 % interval {low} to {high})")
+    return text.format(n=number(found.equivalent, language), low=low, high=high)
+
+
+def equivalent_sentence(found: Equivalent, language: str) -> str:
+    """One point of the label-equivalent in a sentence."""
+    _ = translator(language)
+    text = _("{labels} labels with corrected captions correspond to: {worth} ({arm}).")
+    return text.format(
+        labels=number(found.labels, language), worth=equivalent(found, language),
+        arm=words.arm_name(found.versus, language),
+    )  # fmt: skip
+
+
+def slice_name(name: str, language: str) -> str:
+    """A slice in words; a column of the site keeps its own name."""
+    _ = translator(language)
+    return {"language": _("language"), "line": _("line"), "shift": _("shift"), "author": _("author"),
+            "site": _("site")}.get(name, name)  # fmt: skip
+
+
+def part_name(gap: Gap, language: str) -> str:
+    """line: A"""
+    _ = translator(language)
+    part = (
+        {"ja": _("Japanese"), "en": _("English")}.get(gap.part, gap.part)
+        if gap.slice == "language"
+        else gap.part
+    )
+    return f"{slice_name(gap.slice, language)}: {part}"
+
+
+def lineage_facts(found: Lineage, language: str) -> dict[str, str]:
+    """Name -> value of everything that a model comes from, in the order in which it is asked."""
+    _ = translator(language)
+    config, meta = found.config, found.meta or {}
+    code = meta.get("code") or config.get("code") or {}
+    plan = config.get("plan", {})
+    seeds = config.get("seeds")
+    return {
+        _("Run"): found.run_id,
+        _("Model"): found.model_id or "—",
+        _("Snapshot"): found.snapshot_id or "—",
+        _("Base encoder"): found.base_encoder,
+        _("Fingerprint of the base"): str(config.get("base_fingerprint") or "—"),
+        _("Fingerprint of the model"): str(meta.get("fingerprint") or "—"),
+        _("Code"): " · ".join(filter(None, (code.get("version"), code.get("describe"), code.get("content"))))
+        or "—",
+        _("Seeds"): ", ".join(map(str, range(seeds))) if isinstance(seeds, int) else "—",
+        _("Compared with"): str(config.get("in_use") or "—"),
+        _("Share of the retrained weights"): number(meta["share"], language, 2) if "share" in meta else "—",
+        _("Settings"): ", ".join(f"{key} {value}" for key, value in plan.items()) or "—",
+    }
