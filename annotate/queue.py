@@ -24,13 +24,13 @@ from annotate import audit, reviews
 from annotate.slices import condition, count_values
 from data.errors import GenbaError
 from data.site import Site
+from data.spreadsheet import guarded
 from data.store import Database, now
 
 LEASE = timedelta(minutes=10)
 MIXED_SHARE = 1 / 20  # of the claims
 MIXED_FROM = 20  # waiting pairs; a twentieth of fewer is none
 ENDINGS = (".csv", ".jsonl", ".parquet")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 REVIEW_EVERY = 4  # claims; while second opinions wait, one of so many is one, so that the queue goes on
 
 # What nobody has judged yet. A correction's own new pairs are a person's work already, a draft in an open lot waits for
@@ -320,7 +320,7 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
             frame[column] = [json.dumps(row[column], ensure_ascii=False) for row in rows]
     if kind == ".csv":
         for column in frame.select_dtypes(exclude="number").columns:
-            frame[column] = [_harmless(value) for value in frame[column]]
+            frame[column] = [guarded(value) if isinstance(value, str) else value for value in frame[column]]
     else:
         for column in set(SIGNALS) & set(frame.columns):
             frame[column] = frame[column].astype("float64")  # also where nothing is known of any row
@@ -345,8 +345,3 @@ def require_writable(path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise GenbaError(f"There is no folder {path.parent}.", next=f"mkdir -p {path.parent}")
-
-
-def _harmless(value: Any) -> Any:
-    """A spreadsheet program runs what begins like a formula (CWE-1236): then an apostrophe stands before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

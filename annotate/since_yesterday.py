@@ -67,7 +67,7 @@ SQL = """
         (SELECT count(*) FROM reviews WHERE list_contains($answered, state) AND answered_at >= $since) AS reviewed,
         (SELECT count(*) FROM reviews WHERE list_contains($answered, state) AND answered_at >= $since
             AND json_array_length(differing) > 0) AS differed,
-        (SELECT count(*) FROM runs WHERE finished_at >= $since) AS retrainings,
+        (SELECT count(*) FROM runs WHERE kind = 'retrain' AND finished_at >= $since) AS retrainings,
         (SELECT count(*) FROM jobs WHERE state = 'failed' AND finished_at >= $since) AS failed_jobs,
         (SELECT count(*) FROM events WHERE occurred_at >= $since AND (list_contains($problems, what)
             OR (what = $compared AND len(json_keys(detail)) > 0))) AS problems,

@@ -188,7 +188,7 @@ def _verdicts(hand: Work, asked: list[form.Item], at: Opened) -> None:
             st.popover(_("Skip"), icon=":material/skip_next:", type="tertiary"),
         ):
             _skip(hand, at)
-        keys.listen(hand, asked, at.site.template())
+        keys.listen(hand, asked, at.site.template(), at)
 
 
 def _save(verdict: str) -> None:

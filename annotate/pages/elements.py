@@ -68,8 +68,8 @@ def show_error(error: GenbaError) -> None:
 
 
 def heading(title: str) -> None:
-    """The title of a panel; smaller than a page's."""
-    st.markdown(f"##### {escaped(title)}", anchors=False)
+    """The title of a panel: next in rank to the page's, and much smaller (style.css)."""
+    st.markdown(f"## {escaped(title)}", anchors=False)
 
 
 def note(text: str) -> None:
@@ -129,6 +129,12 @@ def _absolute(site: Site, address: str) -> str:
     """Streamlit takes no relative ones."""
     url = urlsplit(st.context.url or f"http://{site.settings.web.host}:{site.settings.web.port}")
     return f"{url.scheme}://{url.netloc}{address}"
+
+
+def guide_link() -> None:
+    """Leads to the guide; draws nothing where a page is shown alone."""
+    if guide := st.session_state.get("pages", {}).get("guide"):
+        st.page_link(guide)
 
 
 def go_to(page: str) -> None:

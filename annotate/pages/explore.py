@@ -134,10 +134,11 @@ def _search_bar(at: Opened) -> None:
     _ = at.translate
     source = source_for_site(at.site, at.site.queue_encoder())
     read = [name for code, name in LANGUAGES.items() if source.reads(code)]
+    comma = "、" if at.language == "ja" else ", "
     with st.form("explore-search", border=False, enter_to_submit=True):
         field, button = st.columns([5, 1], vertical_alignment="bottom")
         words = field.text_input(
-            _("Search the photos by words ({languages})").format(languages=", ".join(read)), max_chars=200,
+            _("Search the photos by words ({languages})").format(languages=comma.join(read)), max_chars=200,
             placeholder=_("What is to be seen in the photo"), key="explore-words", icon=":material/search:",
         )  # fmt: skip
         if button.form_submit_button(_("Search"), width="stretch"):

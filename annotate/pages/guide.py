@@ -1,7 +1,7 @@
 """Guide: how the pages are used, shown from docs/guide/AUDIENCE/LANGUAGE.md with its pictures; no internet is needed.
 
-A guide is plain Markdown that reads as well on a code host: one `# title`, then `## sections`; a picture stands alone on its
-line as `![what it shows](pictures/NAME.png)`, below the folder of its guide. A table stands as it is. HTML is shown as text.
+A guide is plain Markdown that reads as well on a code host: one `# title`, then `## sections`. A picture stands alone
+on its line as `![what it shows](pictures/NAME.png)`, below the folder of its guide. HTML is shown as text.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ def job_name(name: str, at: Opened) -> str:
         "audit": _("Draw a blind audit"),
         "draft": _("Draft captions"),
         "retrain": _("Retraining"),
+        "pilot": _("Pilot"),
         "demo-crew": _("Simulated crew at work"),
         "evaluate": _("Evaluate a model"),
     }.get(name, name)
@@ -73,10 +74,15 @@ def message_words(message: str, at: Opened) -> str:
     names = {
         "original": _("original captions"),
         "corrected": _("corrected captions"),
+        "reworded": _("reworded captions"),
+        "dropped": _("without the bad captions"),
+        "drafts": _("machine drafts"),
+        "random": _("corrections drawn at random"),
+        "ranked": _("corrections from the queue"),
         "base": _("before retraining"),
         "the model before": _("the model before"),
     }
-    if step := re.fullmatch(r"(?P<arm>[\w-]+), seed (?P<seed>\d+), loss (?P<loss>[\d.]+)", message):
+    if step := re.fullmatch(r"(?P<arm>[^,]+), seed (?P<seed>\d+), loss (?P<loss>[\d.]+)", message):
         text = _("{arm}, seed {seed}, loss {loss}")
         return text.format(arm=names.get(step["arm"], step["arm"]), seed=step["seed"], loss=step["loss"])
     if measured := re.fullmatch(r"measur(?:ing|ed) (?P<what>[^,]+)(?P<rest>.*)", message, re.DOTALL):

@@ -3,6 +3,7 @@
 // The page's own buttons and fields are used as a person uses them: a digit clicks an answer, Enter clicks "Save".
 // While somebody types into a field, and while an input method composes (Japanese), no key of ours fires.
 const FIELD = "input, textarea, select, [contenteditable=true]";
+const TABLET = "(max-width: 1100px)";
 const WAIT_MS = 8000; // for the server; then the keys that were typed meanwhile are let go
 
 class Keys {
@@ -19,6 +20,8 @@ class Keys {
     document.addEventListener("focusin", (event) => this.onFocus(event.composedPath()[0]), options);
     document.addEventListener("pointerdown", () => this.onPointer(), options);
     document.addEventListener("compositionend", () => (this.composedAt = performance.now()), options);
+    // On a tablet the list of pages makes way for the form, each time that the form is opened.
+    if (matchMedia(TABLET).matches) document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
   }
 
   show(data) {
@@ -121,6 +124,8 @@ class Keys {
 
   label() {
     for (const [name, key] of Object.entries(this.data.keys)) this.button(name)?.setAttribute("aria-keyshortcuts", key);
+    const rubric = document.querySelector(".st-key-rubric-points"); // it scrolls: arrows must reach it
+    if (rubric) Object.assign(rubric, { tabIndex: 0, role: "group", ariaLabel: this.data.rubric });
   }
 
   // --- keys ---------------------------------------------------------------------------------------------------------

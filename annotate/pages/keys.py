@@ -17,7 +17,7 @@ from typing import Any
 import streamlit as st
 
 from annotate.form import Item
-from annotate.pages.elements import Opened
+from annotate.pages.elements import Opened, guide_link
 from annotate.pages.work import Work
 from data.templates import Template
 
@@ -53,7 +53,7 @@ def component(name: str, key: str, data: dict[str, Any], **more: Any) -> Any:
     return _component(name)(key=key, data=data, **more)
 
 
-def listen(hand: Work, asked: Sequence[Item], template: Template) -> None:
+def listen(hand: Work, asked: Sequence[Item], template: Template, at: Opened) -> None:
     """Hear the keyboard. asked: the items that are shown. Drawn last, so that the answers are there before."""
     hand.drawn += 1
     deciding = {slot.show_when.slot for slot in template.slots if slot.show_when}
@@ -65,6 +65,7 @@ def listen(hand: Work, asked: Sequence[Item], template: Template) -> None:
         "many": [item.id for item in asked if item.type == "multi"],
         "deciding": sorted(deciding),
         "chosen": {item.id: _place(item) for item in asked if item.id in deciding},
+        "rubric": at.translate("What is a good caption?"),
     }, width="content", height="content")  # fmt: skip
 
 
@@ -83,6 +84,7 @@ def show(at: Opened) -> None:
                 with st.container(width=110):
                     st.badge(key, color="gray")
                 st.text(words)
+        guide_link()
 
 
 def _listed(at: Opened) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from annotate.pages.elements import Opened, note
+from annotate.pages.elements import Opened, guide_link, note
 from data.template_schema import Examples, GlossaryTerm
 
 
@@ -25,6 +25,7 @@ def show(at: Opened) -> None:
                 ):
                     _examples(template.examples[one], at)
                     _glossary(template.glossary.get(one, ()), at)
+                    guide_link()  # what scrolls needs something that can be focused
         with st.container(gap=None, key="rubric-points"):
             for line in template.rubric[one]:
                 note(f"• {line}")
