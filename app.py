@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from annotate import explore_held, hook
-from annotate.pages import memory, person
+from annotate.pages import guide, memory, person
 from annotate.people import known_account
 from data.errors import GenbaError
 from data.messages import LANGUAGES, translator
@@ -298,7 +298,7 @@ def main() -> None:
 
 def _pages() -> dict[str, Any]:
     from annotate.pages import adjudicate, correct, explore, feedback, lots, queue, review, template_editor
-    from dashboards.pages import finder, jobs, overview, runs
+    from dashboards.pages import finder, jobs, operations, overview, pilot, quality, roi, runs, staff
 
     _ = translator(st.session_state["language"])
     shown = (
@@ -310,10 +310,16 @@ def _pages() -> dict[str, Any]:
         ("adjudicate", adjudicate.page, _("To decide"), "balance"),
         ("lots", lots.page, _("Drafts"), "fact_check"),
         ("overview", overview.page, _("Overview"), "monitoring"),
+        ("quality", quality.page, _("Quality"), "verified"),
+        ("staff", staff.page, _("Staff"), "badge"),
         ("finder", finder.page, _("Finder"), "manage_search"),
         ("runs", runs.page, _("Retrainings"), "model_training"),
+        ("pilot", pilot.page, _("Pilot"), "science"),
+        ("roi", roi.page, _("ROI"), "savings"),
         ("jobs", jobs.page, _("Jobs"), "checklist"),
+        ("operations", operations.page, _("Operations"), "dns"),
         ("template", template_editor.page, _("Template"), "edit_document"),
+        ("guide", guide.page, _("Guide"), "help"),
     )
     return {
         name: st.Page(page, title=title, icon=f":material/{icon}:", url_path=name, default=name == "queue")
@@ -337,17 +343,19 @@ def _sidebar(site: Site, pages: dict[str, Any]) -> None:
     for group, names in (
         (_("Field staff"), ("queue", "correct", "explore", "feedback")),
         (_("Leads"), ("review", "adjudicate", "lots")),
-        (_("Managers"), ("overview", "finder", "runs", "jobs", "template")),
+        (_("Managers"), ("overview", "quality", "staff", "finder", "runs", "pilot", "roi")),
+        (_("Running it"), ("jobs", "operations", "template")),
     ):
         with st.container(gap="xxsmall"):
             note(group)
             for name in names:
                 st.page_link(pages[name], width="stretch")
-    with st.container():
+    st.page_link(pages["guide"], width="stretch")
+    with st.container(key="who-here"):
         _who(site)
         st.segmented_control(
             _("Language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, default=st.session_state["language"],
-            required=True, key="language-switch", width="stretch",
+            required=True, key="language-switch", width="stretch", label_visibility="collapsed",
             on_change=lambda: person.remember(site, language=st.session_state["language-switch"]),
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The command line: every verb opens a site, calls one function of a room, and says what happened.
 
-Verbs of scoring and annotate stand in their rooms' commands.py.
+Verbs of scoring, annotate and training stand in their rooms' commands.py.
 
     genba demo            a complete site on rendered photos, no network
     genba up SITE         Label Studio + web + worker, Ctrl-C stops all
@@ -21,8 +21,10 @@ from typing import Any
 import click
 
 import annotate.commands
+import dashboards.commands
 import scoring.commands
-from data.command_line import DEVICE, SITE, Outcome, Verbs, counted, progress_bar, verb
+import training.commands
+from data.command_line import SITE, Outcome, Verbs, counted, progress_bar, verb
 from data.errors import GenbaError
 from data.jobs import Progress
 from data.site import Site
@@ -30,11 +32,20 @@ from data.site import Site
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="genba")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find the photo captions that most need a person, have them corrected, and measure what that bought."""
+    context.obj = _run_in_words
 
 
-for room in (scoring.commands, annotate.commands):
+def _run_in_words(site: Site, run_id: str, language: str) -> str:
+    """One retraining in words, for training/commands.py, which may not import a later room."""
+    from dashboards.words import run_sentence
+
+    return run_sentence(site, run_id, language)
+
+
+for room in (scoring.commands, annotate.commands, training.commands, dashboards.commands):
     for name, command in room.VERBS.commands.items():
         cli.add_command(command, name)
 
@@ -76,11 +87,17 @@ def init(
 @SITE
 @click.argument("source", type=click.Path())
 @click.option(
-    "--format", "format_", default=None, help="sidecar, csv, xlsx, jsonl or parquet; default: by name."
+    "--format",
+    "format_",
+    default=None,
+    help="sidecar, csv, xlsx, jsonl, parquet, coco, label-studio, webdataset or hf; default: by name.",
 )
 @click.option("--image-column", default=None)
 @click.option("--caption-column", default=None)
-@click.option("--as", "kind", type=click.Choice(["captions", "masks", "depth"]), default="captions")
+@click.option(
+    "--as", "kind", type=click.Choice(["captions", "masks", "depth"]), default="captions",
+    help="masks: a folder of PNG, or one JSON file from COCO or Label Studio; depth: a folder of PNG.",
+)  # fmt: skip
 def ingest(
     site: str,
     source: str,
@@ -117,56 +134,18 @@ def relink(site: str, photos: str, old: str | None) -> Outcome:
 
 @verb(cli)
 @SITE
-@DEVICE
-@click.option("--arms", default=None, help="Comma-separated; default: retrain.arms in genba.toml.")
-@click.option("--seeds", default=None, type=click.IntRange(min=1), help="Default: retrain.seeds.")
-def retrain(site: str, device: str, arms: str | None, seeds: int | None) -> Outcome:
-    """Train the arms on equal photos, steps and seeds, and compare them on held-out photos."""
-    from dashboards.words import run_sentence
-    from training.retrain import retrain as run
+@click.argument("file", type=click.Path(dir_okay=False))
+def backup(site: str, file: str) -> Outcome:
+    """One archive (.tar.gz) of everything but the photos, also while people work; unpacked it is the site again."""
+    from data.backup import backup as run
 
-    opened = Site.open(site)
-    with progress_bar("retrain") as progress:
-        run_id = run(opened, arms.split(",") if arms else None, seeds, device, progress)
-    return {"run": run_id}, run_sentence(opened, run_id, opened.language)
-
-
-@verb(cli)
-@SITE
-@click.argument("model")
-@DEVICE
-def evaluate(site: str, model: str, device: str) -> Outcome:
-    """Every task's metrics of one model on the held-out photos."""
-    from training.registry import evaluate as run
-
-    with progress_bar("evaluate") as progress:
-        rows = run(Site.open(site), model, device=device, progress=progress)
-    return {"metrics": rows}, "\n".join(
-        f"{row['task']:<14}{row['metric']:<34}{row['value']:.4f} {row['unit']} (n = {row['n']})"
-        for row in rows
+    with progress_bar("backup") as progress:
+        made = run(Site.open(site), Path(file), progress=progress)
+    result = {"path": str(made.path), "files": made.files, "bytes": made.bytes}
+    return (
+        result,
+        f"{made.path}: {made.files} files, {made.bytes / 1e6:.1f} MB.\nBack again: tar xzf {made.path}",
     )
-
-
-@verb(cli)
-@SITE
-@click.argument("action", type=click.Choice(["list", "promote", "rollback"]), default="list")
-@click.argument("model", required=False)
-@click.option("--force", is_flag=True, help="Promote although no gain is proven.")
-@click.option("--by", default=lambda: os.environ.get("USER", "genba"), help="Who decides.")
-def models(site: str, action: str, model: str | None, force: bool, by: str) -> Outcome:
-    """The models of the site; promote one, or go back to the one before."""
-    from training import registry
-
-    opened = Site.open(site)
-    if action == "promote":
-        if not model:
-            raise click.UsageError("promote needs a model: genba models SITE promote MODEL")
-        registry.promote(opened, model, by, force=force)
-    elif action == "rollback":
-        registry.rollback(opened, by)
-    rows = registry.models(opened)
-    text = "\n".join(f"{row['state']:<10} {row['model_id']}  run {row['run_id']}" for row in rows)
-    return {"models": rows, "encoder": opened.encoder_id()}, text or "No retrained model yet."
 
 
 @verb(cli)
@@ -251,13 +230,19 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
     """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
     from annotate import audit, crew, draft_job, sync
     from data.ingest import ingest
+    from data.watch import ingest_ready
     from scoring import site_map
     from scoring.score import score
+    from training.edge import export
+    from training.evaluate import evaluate
+    from training.pilot import pilot
     from training.retrain import retrain
 
     as_dict = dataclasses.asdict
     return {
-        "ingest": lambda site, given, progress: as_dict(ingest(site, given["source"], progress=progress)),
+        "ingest": lambda site, given, progress: as_dict(
+            (ingest_ready if given.get("ready_only") else ingest)(site, given["source"], progress=progress)
+        ),
         "score": lambda site, given, progress: as_dict(score(site, progress=progress)),
         "map": lambda site, given, progress: as_dict(site_map.make(site, given.get("method"), progress)),
         "push": lambda site, given, progress: as_dict(
@@ -269,7 +254,16 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
         "retrain": lambda site, given, progress: {
             "run": retrain(site, given.get("arms"), given.get("seeds"), progress=progress)
         },
-        "demo-crew": lambda site, given, progress: crew.work(site, Path(given["truth"]), progress=progress),
+        "pilot": lambda site, given, progress: {"run": pilot(site, given.get("seeds"), progress=progress)},
+        "evaluate": lambda site, given, progress: {
+            "metrics": evaluate(site, given["model"], progress=progress)
+        },
+        "export-model": lambda site, given, progress: export(
+            site, given["model"], given.get("precision", "fp32"), given["by"], progress=progress
+        ).fields(),
+        "demo-crew": lambda site, given, progress: as_dict(
+            crew.work(site, Path(given["truth"]), progress=progress)
+        ),
     }
 
 
@@ -292,7 +286,7 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     if not (site_folder / "genba.toml").exists():
         init_site(
             site_folder, [source / "photos"], "parts", "demo", name="Genba demo / 現場デモ", demo=True,
-            retrain=RetrainSection(learning_rate=3e-4, steps=90, batch=64, seeds=2),
+            retrain=RetrainSection(learning_rate=3e-4, steps=90, batch=64, seeds=3),
         )  # fmt: skip
     site = Site.open(site_folder)
     with site.connect() as db:

@@ -89,6 +89,13 @@ def _captions(
     )
 
 
+def is_taken(name: str) -> bool:
+    """Whether a column of this name can be read as the photo, a caption or the language of a row."""
+    plain = plain_name(name)
+    is_caption = plain in CAPTION_NAMES or _language_suffix(name)[0] in CAPTION_NAMES
+    return is_caption or plain in IMAGE_NAMES or plain in LANGUAGE_NAMES
+
+
 def _language_suffix(column: str) -> tuple[str, str | None]:
     """ "caption_ja" -> ("caption", "ja"); "説明(英語)" -> ("説明", "en"); "caption" -> ("caption", None)."""
     plain = plain_name(column)

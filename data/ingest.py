@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +57,7 @@ class IngestResult:
     missing: int  # new pairs of photos that have no caption yet
     rejected: dict[str, int]  # reason (a key of REASONS) -> rows; each stands in the table rejects
     images_added: int
+    left: int = 0  # rows whose photo may still be written: not counted above, and read the next time
 
 
 def ingest(
@@ -66,8 +67,12 @@ def ingest(
     image_column: str | None = None,
     caption_column: str | None = None,
     progress: Progress | None = None,
+    leave: Callable[[Path], bool] | None = None,
 ) -> IngestResult:
-    """Take in a table or a folder. Raises GenbaError before anything is written when the source makes no sense."""
+    """Take in a table or a folder. Raises GenbaError before anything is written when the source makes no sense.
+
+    leave: photos to be left out this time (data/watch.py: those that may still be written).
+    """
     path, known_format = find_table(Path(source), format)
     roots = [Path(root).resolve() for root in site.settings.photos.roots]
     if known_format == "sidecar":
@@ -79,7 +84,9 @@ def ingest(
     total = _count(rows(), path, "" if known_format == "sidecar" else site.settings.photos.group_by)
     finder = PhotoFinder(roots, (path if path.is_dir() else path.parent).resolve())
     with ingest_lock(site):
-        run = _Run(SiteIndex.load(site), str(Path(source).resolve()), finder, total, progress or silent)
+        run = _Run(
+            SiteIndex.load(site), str(Path(source).resolve()), finder, total, progress or silent, leave
+        )
         stream = rows()
         while batch := list(islice(stream, BATCH_ROWS)):
             run.take(batch)
@@ -143,6 +150,7 @@ class _Run:
     finder: PhotoFinder
     total: int
     progress: Progress
+    leave: Callable[[Path], bool] | None
     started_at: datetime = field(default_factory=now)
     facts: dict[Path, PhotoFacts | PhotoError | str] = field(
         default_factory=dict
@@ -157,6 +165,9 @@ class _Run:
         """One batch: everything slow first, then one transaction."""
         self.rejects = []
         files = list(self._find(rows))
+        found = len(files)
+        files = [(row, file) for row, file in files if not (self.leave and self.leave(file.path))]
+        left = found - len(files)
         self._look_at(list(dict.fromkeys(file.path for _, file in files if file.path not in self.facts)))
         entries = [entry for row, file in files if (entry := self._entry(row, file))]
         photos: dict[str, tuple[PhotoFile, PhotoFacts | None]] = {}
@@ -169,7 +180,8 @@ class _Run:
         with self.index.site.connect() as db:
             written = self.index.write(db, entries, photos, self.rejects)
         self.missing = (self.missing | written.missing) - written.no_longer_missing
-        self.counts["rows"] += len(rows)
+        self.counts["rows"] += len(rows) - left
+        self.counts["left"] += left
         self.counts["entries"] += len(entries)
         self.counts["added"] += len(written.pairs)
         self.counts["images_added"] += written.images
@@ -180,7 +192,7 @@ class _Run:
         counts, missing = self.counts, len(self.missing)
         result = IngestResult(
             counts["rows"], counts["added"], counts["entries"] - counts["added"] - missing, missing,
-            dict(self.rejected.most_common()), counts["images_added"],
+            dict(self.rejected.most_common()), counts["images_added"], counts["left"],
         )  # fmt: skip
         with self.index.site.connect() as db:
             db.execute(

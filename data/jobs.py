@@ -1,7 +1,8 @@
 """Long work, by name: any room enqueues a job here, the worker (training/worker.py) runs it, pages watch it.
 
-The jobs table with its heartbeat is the truth. A job whose worker was killed is found by its stale heartbeat and starts
-again: every handler is written so that doing it twice does no harm.
+The jobs table with its heartbeat is the truth; the queue only wakes the worker (data/job_queue.py). A job whose worker
+was killed is found by its stale heartbeat and starts again: every handler is written so that doing it twice does no
+harm.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from data.errors import GenbaError
+from data.job_queue import wake
 from data.site import Site
 from data.store import Database, now
 
@@ -59,7 +63,7 @@ class Job:
 def enqueue(
     db: Database, name: str, arguments: dict[str, Any] | None = None, requested_by: str = "genba"
 ) -> str:
-    """Queue a job inside the caller's transaction and return its id.
+    """Queue a job inside the caller's transaction and return its id. The worker is woken when that is committed.
 
     The same job (name and arguments) that still waits is not queued twice: its id is returned.
     """
@@ -73,6 +77,7 @@ def enqueue(
         [{"job_id": job_id, "name": name, "arguments": arguments, "state": "queued", "requested_by": requested_by,
           "done": 0, "message": "", "attempts": 0, "cancel_requested": False, "queued_at": now()}],
     )  # fmt: skip
+    db.after_commit["wake"] = partial(wake, db.path.parent)
     return job_id
 
 
@@ -166,6 +171,24 @@ class JobProgress:
             cancelled = db.value("SELECT cancel_requested FROM jobs WHERE job_id = ?", [self.job_id])
         if cancelled:
             raise JobCancelled(self.job_id)
+
+
+LOGS, LOG_BYTES = "jobs", 65536
+
+
+def log_path(site: Site, job_id: str) -> Path:
+    """The log of one job: SITE/logs/jobs/ID.log, written by the worker (training/job_log.py)."""
+    return site.root / "logs" / LOGS / f"{job_id}.log"
+
+
+def log_tail(path: Path, lines: int) -> str:
+    """The last lines of a log, or "" when there is none. Reads at most LOG_BYTES."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(file.tell() - LOG_BYTES, 0))
+        return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-lines:])
 
 
 def silent(done: int, total: int | None = None, message: str = "") -> None:

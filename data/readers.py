@@ -9,41 +9,21 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from data.columns import Columns, choose_columns, language_code
+from data.columns import Columns, choose_columns
 from data.errors import GenbaError
 from data.photos import SUFFIXES
+from data.reader_sets import read_coco, read_label_studio, read_webdataset
+from data.rows import OURS, BadRow, Cells, Row, Rows, rows_of, text_of, without_empty_end
+from data.spreadsheet import unguarded
 
-
-@dataclass(frozen=True)
-class Row:
-    """One photo with one caption. `item` says where it stands: "line 17", "row 3 (caption_en)", "folder/photo.jpg"."""
-
-    item: str
-    image: str
-    caption: str  # "" = none yet
-    language: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that is none: empty_row, bad_row or not_found (a caption file without its photo)."""
-
-    item: str
-    reason: str
-    detail: str
-
-
-Rows = Iterator[Row | BadRow]
-Cells = dict[str, Any]  # column -> value of one row
+__all__ = ["READERS", "BadRow", "Row", "find_table"]
 
 
 def read_sidecar(source: Path, image_column: str | None = None, caption_column: str | None = None) -> Rows:
@@ -134,8 +114,11 @@ def read_csv(source: Path, image_column: str | None = None, caption_column: str 
         file.seek(0)
         lines = _csv_lines(csv.reader(file, delimiter=separator, strict=True), source)
         names = _header_names(next((cells for _, cells, _ in lines if any(cells)), []))
+        if any(name.startswith(OURS) for name in names):  # an export: its guard against formulas comes off
+            names = [unguarded(name) for name in names]
+            lines = ((line, list(map(unguarded, cells)), error) for line, cells, error in lines)
         columns = choose_columns(names, image_column, caption_column, str(source))
-        yield from _without_empty_end(
+        yield from without_empty_end(
             row for line, cells, error in lines for row in _csv_row(line, cells, error, names, columns)
         )
 
@@ -165,7 +148,7 @@ def _csv_lines(reader: Any, source: Path) -> Iterator[tuple[int, list[str], str 
 
 
 def _header_names(cells: Iterable[Any]) -> list[str]:
-    return [_text(cell).strip() or f"column_{number}" for number, cell in enumerate(cells, start=1)]
+    return [text_of(cell).strip() or f"column_{number}" for number, cell in enumerate(cells, start=1)]
 
 
 def _csv_row(line: int, cells: list[str], error: str | None, names: list[str], columns: Columns) -> Rows:
@@ -180,7 +163,7 @@ def _csv_row(line: int, cells: list[str], error: str | None, names: list[str], c
     ):
         yield BadRow(item, "bad_row", f"only {len(cells)} cells for {len(names)} columns")
     else:
-        yield from _rows_of(item, dict(zip(names, cells, strict=False)), columns)
+        yield from rows_of(item, dict(zip(names, cells, strict=False)), columns)
 
 
 def read_xlsx(source: Path, image_column: str | None = None, caption_column: str | None = None) -> Rows:
@@ -202,10 +185,10 @@ def read_xlsx(source: Path, image_column: str | None = None, caption_column: str
         lines = enumerate(sheet.iter_rows(values_only=True), start=1)
         names = _header_names(next((cells for _, cells in lines if any(c is not None for c in cells)), ()))
         columns = choose_columns(names, image_column, caption_column, f"{source} (sheet {sheet.title})")
-        yield from _without_empty_end(
+        yield from without_empty_end(
             row
             for number, cells in lines
-            for row in _rows_of(f"row {number}", dict(zip(names, cells, strict=False)), columns)
+            for row in rows_of(f"row {number}", dict(zip(names, cells, strict=False)), columns)
         )
     finally:
         book.close()
@@ -217,10 +200,10 @@ def read_jsonl(source: Path, image_column: str | None = None, caption_column: st
     head = list(islice(parsed, 100))
     names = list(dict.fromkeys(key for _, cells in head if isinstance(cells, dict) for key in cells))
     columns = choose_columns(names, image_column, caption_column, str(source))
-    yield from _without_empty_end(
+    yield from without_empty_end(
         row
         for item, cells in chain(head, parsed)
-        for row in ([cells] if isinstance(cells, BadRow) else _rows_of(item, cells, columns))
+        for row in ([cells] if isinstance(cells, BadRow) else rows_of(item, cells, columns))
     )
 
 
@@ -258,85 +241,52 @@ def read_parquet(source: Path, image_column: str | None = None, caption_column: 
                 next="write the photos to files and their names into the table, or --image-column NAME",
             )  # fmt: skip
         values = (cells for batch in file.iter_batches(1000) for cells in batch.to_pylist())
-        yield from _without_empty_end(
+        yield from without_empty_end(
             row
             for number, cells in enumerate(values, start=1)
-            for row in _rows_of(f"row {number}", cells, columns)
+            for row in rows_of(f"row {number}", cells, columns)
         )
 
 
-def _rows_of(item: str, cells: Cells, columns: Columns) -> Rows:
-    """The rows of one line of a table: one for each caption in it, or one without."""
-    extra = {name: plain for name, value in cells.items()
-             if name not in columns.used and (plain := _plain(value)) not in (None, "")}  # fmt: skip
-    image = cells.get(columns.image)
-    captions = []
-    for name, language in columns.captions.items():
-        value = cells.get(name)
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, (dict, list, bytes)):
-                yield BadRow(item, "bad_row", f"{name!r} is a {type(one).__name__}, not a text")
-                return
-            captions.append((name, language, _text(one)))
-    filled = [one for one in captions if one[2].strip()]
-    if not filled and not extra and not _text(image).strip():
-        yield BadRow(item, "empty_row", "no photo and no caption")
-    elif isinstance(image, (dict, list, bytes)) or not _text(image).strip():
-        words = f"is a {type(image).__name__}" if isinstance(image, (dict, list, bytes)) else "is empty"
-        yield BadRow(item, "bad_row", f"{columns.image!r} {words}, so there is no photo")
-    else:
-        given = language_code(_text(cells.get(columns.language))) if columns.language else None
-        for number, (name, language, caption) in enumerate(filled or [("", None, "")], start=1):
-            several = f" ({name})" if len(columns.captions) > 1 else f" ({number})"
-            place = item + (several if len(filled) > 1 else "")
-            yield Row(place, _text(image).strip(), caption, language or given, extra)
+def read_hf(source: Path, image_column: str | None = None, caption_column: str | None = None) -> Rows:
+    """A Hugging Face image folder: one folder for each split, in it the photos and metadata.jsonl with file_name."""
+    tables = [source] if source.is_file() else sorted(source.glob(f"*/{HF_TABLE}"))
+    if not tables:
+        raise GenbaError(f"{source} has no folder with {HF_TABLE}.", next="genba ingest SITE FOLDER")
+    for table in tables:
+        for row in read_jsonl(table, image_column, caption_column):
+            item = f"{table.parent.name}/{row.item}"
+            if isinstance(row, Row):
+                yield replace(row, item=item, image=str(table.parent / row.image))
+            else:
+                yield replace(row, item=item)
 
 
-def _without_empty_end(rows: Rows) -> Rows:
-    """Spreadsheets end in thousands of formatted empty rows: only an empty row before a filled one is worth a word."""
-    empty: list[BadRow] = []
-    for row in rows:
-        if isinstance(row, BadRow) and row.reason == "empty_row":
-            empty.append(row)
-            continue
-        yield from empty
-        empty = []
-        yield row
-
-
-def _text(value: Any) -> str:
-    """A cell as text: None and NaN are empty, 3.0 is "3"."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: NaN becomes None, dates and numbers of other kinds text, bytes their length."""
-    if isinstance(value, dict):
-        return {str(_plain(str(key))): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    if value is None or isinstance(value, (int, bool)):
-        return value
-    return (
-        str(value).encode("utf-8", "replace").decode()
-    )  # JSON can spell half a character, which nothing can store
-
-
+HF_TABLE = "metadata.jsonl"
 READERS: dict[str, Callable[[Path, str | None, str | None], Rows]] = {
     "sidecar": read_sidecar,
     "csv": read_csv,
     "xlsx": read_xlsx,
     "jsonl": read_jsonl,
     "parquet": read_parquet,
+    "coco": read_coco,
+    "label-studio": read_label_studio,
+    "webdataset": read_webdataset,
+    "hf": read_hf,
 }
 TABLE_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".xlsx": "xlsx", ".xlsm": "xlsx", ".jsonl": "jsonl",
-                  ".ndjson": "jsonl", ".parquet": "parquet"}  # fmt: skip
+                  ".ndjson": "jsonl", ".parquet": "parquet", ".tar": "webdataset"}  # fmt: skip
+FOLDERS = ("sidecar", "webdataset", "hf")  # formats that are a folder
+CARD = "data-card.json"  # lies beside an export and is no table
+
+
+def _kind(path: Path) -> str | None:
+    """The format of a file, by its name; a .json is COCO when it is an object and Label Studio's when it is a list."""
+    if path.suffix.lower() != ".json":
+        return TABLE_SUFFIXES.get(path.suffix.lower())
+    with path.open("rb") as file:
+        start = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
+    return {b"{": "coco", b"[": "label-studio"}.get(start[:1])
 
 
 def find_table(source: Path, format: str | None) -> tuple[Path, str]:
@@ -349,7 +299,7 @@ def find_table(source: Path, format: str | None) -> tuple[Path, str]:
         return _find_in_folder(source, format)
     if format == "sidecar":
         raise GenbaError(f"{source} is a file; --format sidecar reads a folder of photos.", choices=READERS)
-    known = format or TABLE_SUFFIXES.get(source.suffix.lower())
+    known = format or _kind(source)
     if known is None:
         raise GenbaError(
             f"The format of {source} cannot be told from its name.", choices=READERS, next="--format NAME"
@@ -358,18 +308,25 @@ def find_table(source: Path, format: str | None) -> tuple[Path, str]:
 
 
 def _find_in_folder(source: Path, format: str | None) -> tuple[Path, str]:
-    if format == "sidecar":
+    if format in FOLDERS:
         return source, format
-    tables = [path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith((".", "~$"))
-              and TABLE_SUFFIXES.get(path.suffix.lower()) in ((format,) if format else READERS)]  # fmt: skip
+    files = [path for path in sorted(source.iterdir()) if path.is_file() and path.name != CARD
+             and not path.name.startswith((".", "~$"))]  # fmt: skip
+    kinds = {path: kind for path in files if (kind := _kind(path)) and (format or kind) == kind}
+    tables = [path for path, kind in kinds.items() if kind != "webdataset"]
     if len(tables) == 1 and (format or not _has_sidecar(source)):
-        return tables[0], TABLE_SUFFIXES[tables[0].suffix.lower()]
+        return tables[0], kinds[tables[0]]
     if format and len(tables) != 1:
         raise GenbaError(f"{source} holds {len(tables)} tables of format {format}.", choices=[t.name for t in tables],
                          next="genba ingest SITE FILE")  # fmt: skip
     if len(tables) > 1 and not _has_sidecar(source):
         raise GenbaError(f"{source} holds {len(tables)} tables.", choices=[t.name for t in tables],
                          next="genba ingest SITE FILE, or --format sidecar for the photos alone")  # fmt: skip
+    if not tables and not _has_sidecar(source):
+        if kinds:
+            return source, "webdataset"
+        if next(source.glob(f"*/{HF_TABLE}"), None):
+            return source, "hf"
     return source, "sidecar"
 
 

@@ -50,6 +50,14 @@ def served_copy(site: Site, image_id: str, place: tuple[int, str] | None = None)
     return path
 
 
+def copy_size(copy: Path) -> tuple[int, int]:
+    """Width and height in px of a copy, from its header."""
+    from PIL import Image
+
+    with Image.open(copy) as image:
+        return image.size
+
+
 def photo_address(site: Site, image_id: str, at: float | None = None) -> str:
     """Signed address of a photo, valid for 12 to 24 hours.
 

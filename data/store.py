@@ -4,7 +4,8 @@ DuckDB lets one process at a time open the file for writing, and an open reader 
 read-write, for one short transaction, behind a file lock that queues the processes; heavy work stands outside. A
 transaction that raises is rolled back whole.
 
-`Database` adds three small conveniences to DuckDB's own connection: rows as dicts, bulk insert, and JSON columns.
+`Database` adds small conveniences to DuckDB's own connection: rows as dicts, bulk insert, JSON columns, and what is to
+be done once the transaction is committed and the file is free again (`after_commit`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +38,10 @@ WAIT_SECONDS = 60.0
 class Database:
     """An open transaction. Parameters always go beside the SQL, never into it."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self.connection = connection
+        self.path = path
+        self.after_commit: dict[str, Callable[[], None]] = {}  # by name, so that the same is done once
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> None:
         """Run one statement."""
@@ -74,6 +78,12 @@ class Database:
     def table(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pyarrow.Table:
         """All rows as an Arrow table: a million rows without a million Python objects."""
         return self.connection.sql(sql, params=parameters or None).to_arrow_table()
+
+    def batches(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), rows: int = 10_000
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """All rows as Arrow, so many at a time: for what does not fit into memory. Use it up before the next query."""
+        yield from self.connection.sql(sql, params=parameters or None).to_arrow_reader(rows)
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]], on_conflict: str = "") -> int:
         """Insert dicts (all with the same keys; dicts and lists become JSON, or a MAP where the column is one).
@@ -150,6 +160,7 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
     """
     import duckdb
 
+    after_commit: dict[str, Callable[[], None]] = {}
     try:
         with (
             _turn(path, wait_seconds),
@@ -157,7 +168,9 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
         ):
             connection = _open(duckdb, path, wait_seconds)
             try:
-                yield from _transaction(connection)
+                db = Database(connection, path)
+                yield from _transaction(db)
+                after_commit = db.after_commit
             finally:
                 connection.close()
     except Timeout:
@@ -171,6 +184,22 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
         if error.errno != errno.EROFS:
             raise
         raise _unwritable(path, error) from None
+    for call in after_commit.values():
+        call()
+
+
+def copy(path: Path, to: Path, wait_seconds: float = WAIT_SECONDS) -> None:
+    """Copy the store's file while nobody writes it. What was committed stands in it, and nothing half."""
+    import duckdb
+
+    with (
+        _turn(path, wait_seconds),
+        FileLock(str(path.with_suffix(".lock")), timeout=wait_seconds, poll_interval=0.01),
+    ):
+        _open(
+            duckdb, path, wait_seconds
+        ).close()  # puts in what a killed process left in the log beside the file
+        shutil.copyfile(path, to)
 
 
 def _unwritable(path: Path, error: OSError) -> GenbaError:
@@ -197,14 +226,14 @@ def _thread_lock(path: Path) -> threading.Lock:
     return threading.Lock()
 
 
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[Database]:
-    connection.execute("BEGIN")
+def _transaction(db: Database) -> Iterator[Database]:
+    db.execute("BEGIN")
     try:
-        yield Database(connection)
+        yield db
     except BaseException:
-        connection.execute("ROLLBACK")
+        db.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+    db.execute("COMMIT")
 
 
 def _open(duckdb: Any, path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:

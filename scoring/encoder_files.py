@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import GenbaError, nearest
+from scoring import onnx_encoder
 from scoring.catalogue import (
     DEMO_ENCODER,
     DEMO_FOLDER,
@@ -38,10 +39,8 @@ MARK = "genba.json"  # beside the config: what Genba itself knows of a model (de
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PROJECTIONS = ("text_projection.weight", "text_model.head.weight")  # the second is SigLIP's; (D, width) both
 VOCABULARIES = ("token_embedding.weight", "word_embeddings.weight")  # (tokens, width), under text_model
-FORMS = ("MODEL/PRETRAINED", "local-dir:PATH", "hf-hub:REPOSITORY", "transformers:PATH", "demo")
-MULTILINGUAL_VOCABULARY = (
-    200_000  # XLM-R has 250,002 tokens, mT5 250,000, Gemma 256,000; English ones below 60,000
-)
+FORMS = ("MODEL/PRETRAINED", "local-dir:PATH", "hf-hub:REPOSITORY", "transformers:PATH", "onnx:PATH", "demo")
+MULTILINGUAL_VOCABULARY = 200_000  # XLM-R has 250,002 tokens, Gemma 256,000; English ones below 60,000
 
 
 class WeightsAbsent(GenbaError):
@@ -53,16 +52,14 @@ class EncoderSource:
     """The files of one encoder. `folder` has open_clip's local-dir format, or is a transformers model, or None."""
 
     id: str
-    kind: Literal["folder", "named", "transformers"]
+    kind: Literal["folder", "named", "transformers", "onnx"]
     weights: Path
     config_text: str
     dim: int
     languages: tuple[str, ...]
     is_demo: bool
     folder: Path | None = None
-    precision: Literal["fp32", "bf16"] = (
-        "fp32"  # in which it computes; bf16 gives other vectors, by about 0.01
-    )
+    precision: Literal["fp32", "bf16"] = "fp32"  # it computes in; bf16 gives other vectors, by about 0.01
 
     @property
     def fingerprint(self) -> str:
@@ -90,6 +87,8 @@ class EncoderSource:
         every logit, and neg_clip_loss, a difference of a logit and means of their log-sum-exp, is the same without.
         Raises GenbaError for a damaged file.
         """
+        if self.kind == "onnx":
+            return float(onnx_encoder.read_manifest(self.weights.parent)["temperature"])
         with _tensors(self.weights) as tensors:
             if "logit_scale" not in tensors.keys():  # noqa: SIM118  (not a dict)
                 return 0.01
@@ -123,7 +122,7 @@ def slug(encoder_id: str) -> str:
 
 def canonical_id(encoder_id: str) -> str:
     """The id as settings and tables keep it: paths made absolute, so that it means the same from any folder."""
-    for prefix in ("local-dir:", "transformers:"):
+    for prefix in ("local-dir:", "transformers:", "onnx:"):
         path = Path(encoder_id.removeprefix(prefix)).expanduser()
         if encoder_id.startswith(prefix) and path.is_dir():
             return prefix + str(path.resolve())
@@ -142,6 +141,8 @@ def resolve_encoder(encoder_id: str, demo_site: bool = False) -> EncoderSource:
         source = _from_hub(encoder_id)
     elif encoder_id.startswith("transformers:"):
         source = _from_transformers(encoder_id)
+    elif encoder_id.startswith("onnx:"):
+        source = onnx_encoder.find_export(encoder_id)
     else:
         source = _from_name(encoder_id)
     if source.is_demo and not demo_site:

@@ -156,7 +156,8 @@ def load_encoder(
     demo_site: bool = False,
     compiled: bool = False,
 ) -> Encoder:
-    """Load an encoder by id: MODEL/PRETRAINED, local-dir:PATH, hf-hub:REPOSITORY, transformers:PATH or demo.
+    """Load an encoder by id: MODEL/PRETRAINED, local-dir:PATH, hf-hub:REPOSITORY, transformers:PATH, onnx:PATH or
+    demo.
 
     device: auto | cpu | cuda | mps; asking for one that is absent is an error. precision: None (fp32, or what a site
     sets) | fp32 | bf16, which is faster on GPUs and some CPUs, gives slightly other vectors, and so is another
@@ -186,9 +187,9 @@ def source_for_site(site: Site, encoder_id: str | None = None) -> EncoderSource:
 
 def _from_root(encoder_id: str, root: Path) -> str:
     """A relative folder means one inside the site; `transformers:NAME` may also be a repository."""
-    for prefix in ("local-dir:", "transformers:"):
+    for prefix in ("local-dir:", "transformers:", "onnx:"):
         path = Path(encoder_id.removeprefix(prefix)).expanduser()
-        if encoder_id.startswith(prefix) and (prefix == "local-dir:" or (root / path).is_dir()):
+        if encoder_id.startswith(prefix) and (prefix != "transformers:" or (root / path).is_dir()):
             return f"{prefix}{root / path}"  # an absolute path stands for itself
     return encoder_id
 
@@ -200,7 +201,7 @@ def load_source(
     chosen = pick_device(device)
     if precision not in (None, *PRECISIONS):
         raise GenbaError(f"No precision {precision!r}.", choices=PRECISIONS)
-    load = _load_transformers if source.kind == "transformers" else _load_open_clip
+    load = {"transformers": _load_transformers, "onnx": _load_onnx}.get(source.kind, _load_open_clip)
     with _loading(source):
         model, tokenizer, transform, image_size, context_length = load(source)
     model = model.to(chosen).eval()
@@ -273,8 +274,10 @@ def write_encoder(encoder: Encoder, folder: Path, extra: dict[str, Any] | None =
     """
     from safetensors.torch import save_file
 
-    if encoder.source.kind == "transformers":
-        raise GenbaError(f"{encoder.id!r} is a transformers encoder; only open_clip encoders can be written.")
+    if encoder.source.kind in ("transformers", "onnx"):
+        raise GenbaError(
+            f"{encoder.id!r} is a {encoder.source.kind} encoder; only open_clip encoders can be written."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(encoder.tokenizer, "save_pretrained"):
         encoder.tokenizer.save_pretrained(str(folder))
@@ -336,7 +339,7 @@ def _load_open_clip(source: EncoderSource) -> Parts:
 def _open_clip_tokenizer(source: EncoderSource) -> Any:
     import open_clip
 
-    name = f"local-dir:{source.folder}" if source.kind == "folder" else json.loads(source.config_text)[0]
+    name = json.loads(source.config_text)[0] if source.kind == "named" else f"local-dir:{source.folder}"
     tokenizer = open_clip.get_tokenizer(name)
     tokens.require_words(tokenizer, str(source.folder or source.id))
     return tokenizer
@@ -346,6 +349,12 @@ def _load_transformers(source: EncoderSource) -> Parts:
     from scoring.transformers_encoder import load_parts
 
     return load_parts(source.weights.parent)
+
+
+def _load_onnx(source: EncoderSource) -> Parts:
+    from scoring.onnx_encoder import load_parts
+
+    return load_parts(source, _open_clip_tokenizer(source))
 
 
 @contextmanager

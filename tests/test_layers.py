@@ -18,11 +18,24 @@ OWNERS: dict[str, tuple[str, dict[str, str]]] = {
     "duckdb": ("data", {}),
     "PIL": ("data", {}),
     "imagehash": ("data", {}),
-    "open_clip": ("scoring", {"training/demo_encoder.py": "makes the demo's encoder from nothing"}),
+    "pycocotools": ("data", {}),
+    "open_clip": (
+        "scoring",
+        {
+            "training/demo_encoder.py": "makes the demo's encoder from nothing",
+            "training/bases.py": "makes a light base by name",
+        },
+    ),
     "transformers": ("scoring", {"annotate/draft_model.py": "an image-to-text model drafts captions"}),
     "label_studio_sdk": ("annotate", {}),
     "label_studio": ("annotate", {}),
     "altair": ("dashboards", {}),
+    "huey": ("data", {}),
+    "redis": ("data", {}),
+    "cronsim": ("data", {}),
+    "onnxruntime": ("scoring", {"training/edge_onnx.py": "converts and quantises what is exported"}),
+    "reportlab": ("dashboards", {}),
+    "pptx": ("dashboards", {}),
 }
 
 

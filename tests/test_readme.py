@@ -62,7 +62,7 @@ def test_your_own_photos_in_five_lines(tmp_path: Path, tiny_encoder: Path) -> No
 def test_the_readme_names_every_verb_and_no_other() -> None:
     table = README.split("## Commands")[1].split("\n## ")[0]
     named = {word for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)
-             for word in re.findall(r"`(?:genba )?([a-z]+)", cell)}  # fmt: skip
+             for word in re.findall(r"`(?:genba )?([a-z-]+)", cell)}  # fmt: skip
     visible = {name for name, command in cli.commands.items() if not command.hidden}
     assert visible <= named, f"not in the README: {sorted(visible - named)}"
     assert all(name in cli.commands or name in ("estimate", "rollback") for name in named), named

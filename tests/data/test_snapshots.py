@@ -14,7 +14,7 @@ from PIL import Image
 from data.dense_labels import ingest_labels
 from data.errors import GenbaError
 from data.site import Site
-from data.snapshots import Contents, collect, freeze, load_snapshot
+from data.snapshots import FORMAT, Contents, collect, freeze, load_snapshot
 from data.store import Database
 from tests.data import makers
 from tests.training.conftest import add_correction, add_pair, image_row
@@ -166,6 +166,12 @@ def test_a_snapshot_that_was_changed_or_is_unknown_is_refused(site: Site) -> Non
         add_pair(db, image(db, 2), "another")
     second = freeze(site)
     (first.folder / "train.parquet").write_bytes((second.folder / "train.parquet").read_bytes())
+    manifest = second.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 1'))
+    with pytest.raises(
+        GenbaError, match=rf"was written in format 1; this version of Genba reads {FORMAT}. Next"
+    ):
+        load_snapshot(site, second.snapshot_id)
     with pytest.raises(GenbaError, match="changed after it was frozen"):
         load_snapshot(site, first.snapshot_id)
     with pytest.raises(GenbaError, match=f"No snapshot 'no'.*{second.snapshot_id}"):

@@ -1,0 +1,135 @@
+"""Takes masks drawn in other tools into a site: each becomes a PNG of class numbers under SITE/labels.
+
+    ingest_drawn(site, Path("instances.json"))      # what `genba ingest SITE FILE --as masks` calls
+
+Class numbers come from classes.json beside the file, where there is one, and a class that it does not name is rejected.
+Else a class keeps the number that the site's masks give its name already; a new one gets the file's own number where
+that is free (COCO), else the next free one. 0 is the background, which tools do not draw. The PNG is named by its
+content, so a snapshot that was frozen keeps the mask that it froze.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.dense_labels import VOID, LabelsResult, class_names, mask_meta
+from data.errors import GenbaError
+from data.jobs import Progress, silent
+from data.label_run import Checked, Image, LabelRun
+from data.mask_formats import Drawn, paint, read_drawn
+from data.photos import PhotoError
+from data.site import Site
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FOLDER = "labels"  # of the site
+BACKGROUND = "background"
+BACKGROUND_NAMES = {BACKGROUND, "__background__", "_background_", "bg", "背景"}
+MOST = 65535  # a PNG of 16 bits
+
+
+def ingest_drawn(
+    site: Site,
+    path: Path,
+    classes: Mapping[int, str] | None = None,
+    ignore: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> LabelsResult:
+    """Raises GenbaError for a file of another kind, without any photo, and for class numbers that a PNG cannot hold."""
+    drawn = read_drawn(path)
+    if not drawn:
+        raise GenbaError(f"{path} holds no annotated photo.", next="genba ingest SITE FILE --as masks")
+    meta = mask_meta(path.parent, classes, ignore)
+    labels = {shape.label: shape.number for one in drawn for shape in one.shapes}
+    if not meta["classes"]:
+        with site.connect() as db:
+            meta["classes"] = numbered(labels, class_names(db))
+    numbers = {name: number for number, name in meta["classes"].items()}
+    if not all(0 <= number <= MOST for number in numbers.values()):
+        raise GenbaError(f"Class numbers are 0 to {MOST}, not {sorted(numbers.values())}.",
+                         next=f"edit {path.parent / 'classes.json'}")  # fmt: skip
+    unpainted = _unpainted(meta["classes"], meta["ignore"], labels)
+    run = LabelRun.begin(site, path, "masks", {**meta, "source": str(path)})
+
+    def check(one: Drawn) -> Checked:
+        if one.problem:
+            return Checked(one.item, reason=one.problem[0], detail=one.problem[1])
+        return run.check(one.item, one.photos, partial(_painted, site, one, numbers, unpainted))
+
+    return run.take(site, drawn, check, progress or silent)
+
+
+def numbered(labels: Mapping[str, int | None], known: Mapping[int, str]) -> dict[int, str]:
+    """Class number -> name, for the labels of a file (with the file's own number, if it has any) and a site's classes.
+
+    numbered({"scratch": 3, "dent": 0}, {}) == {0: "background", 1: "dent", 3: "scratch"}: 0 is not dent's to have
+    """
+    found = dict(known)
+    taken = {*found, VOID}
+    if 0 not in found:
+        found[0] = next((label for label in sorted(labels) if label.lower() in BACKGROUND_NAMES), BACKGROUND)
+        taken.add(0)
+    new = sorted(set(labels) - set(found.values()))
+    own = {label: number for label in new if (number := labels[label]) is not None and 0 < number <= MOST}
+    first = [label for label in new if own.get(label, 0) not in (*taken, 0)]  # those that may keep theirs
+    for label in (*first, *(one for one in new if one not in first)):
+        number = own.get(label, 0)
+        if number in (*taken, 0):
+            number = next(free for free in range(1, MOST) if free not in taken)
+        found[number] = label
+        taken.add(number)
+    return dict(sorted(found.items()))
+
+
+def _unpainted(classes: Mapping[int, str], ignore: Sequence[int], labels: Mapping[str, int | None]) -> int:
+    """What a pixel is that nobody has drawn on: class 0, unless that is itself drawn and not called background."""
+    zero = classes.get(0, BACKGROUND)
+    if zero not in labels or zero.lower() in BACKGROUND_NAMES:
+        return 0
+    if VOID not in ignore:
+        raise GenbaError(
+            f"Class 0 is {zero!r}, which is drawn, and {VOID} is a class too: which number has what is not drawn?",
+            next=f"take another number than {VOID} in classes.json, or 0 for the background",
+        )
+    return VOID
+
+
+def _painted(
+    site: Site, drawn: Drawn, numbers: Mapping[str, int], unpainted: int, image: Image
+) -> tuple[Path, np.ndarray]:
+    """The mask's PNG and its numbers. Nothing drawn and no size given: the photo's."""
+    import dataclasses
+
+    if not drawn.shapes and not drawn.width:
+        drawn = dataclasses.replace(drawn, width=image["width"], height=image["height"])
+    megapixels = drawn.width * drawn.height / 1e6
+    if megapixels > site.settings.photos.max_megapixels:
+        raise PhotoError("too_large", f"A mask of {megapixels:.0f} megapixels.")
+    if drawn.width < 1 or drawn.height < 1:
+        raise PhotoError("wrong_size", f"The mask is {drawn.width} x {drawn.height}.")
+    values = paint(drawn, numbers, unpainted)
+    return _write(site.root / FOLDER, values), values
+
+
+def _write(folder: Path, values: np.ndarray) -> Path:
+    """(H, W) -> a PNG of 8 bits where that is enough, else of 16, named by what it holds."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
+    folder.mkdir(exist_ok=True)
+    made = values.astype(np.uint8 if values.max() < 256 else np.uint16)
+    name = hashlib.sha256(str((made.shape, made.dtype)).encode() + made.tobytes()).hexdigest()[:32]
+    path = folder / f"{name}.png"
+    if not path.exists():
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            PillowImage.fromarray(made).save(file, format="PNG")
+        os.replace(temporary, path)
+    return path
