@@ -112,7 +112,7 @@ def test_the_whole_line_from_ingest_to_queue(site: str, photos: Path, tmp_path: 
 def test_what_cannot_be_done_yet_says_what_it_needs(site: str, photos: Path) -> None:
     run("ingest", site, str(photos / "captions.csv"))
     for words, told in (
-        (("retrain", site), "genba queue"),
+        (("retrain", site), "genba audit"),
         (("models", site, "promote", "nothing"), "nothing"),
         (("models", site, "rollback"), "nothing to go back to"),
         (("audit", site, "estimate"), "draw"),
