@@ -205,7 +205,9 @@ def detectable_sentence(effect: Effect | None, language: str) -> str:
     """How small an effect the next run can show, if it is as large as the last one."""
     _ = translator(language)
     if effect is None:
-        return _("How small an effect can be shown is known after the first retraining.")
+        return _(
+            "The smallest effect that it can show is stated as it starts, and better known after the first one."
+        )
     text = _(
         "A run like the last one (n = {n}, {seeds} seeds) shows effects from about {value} in four of five cases."
     )

@@ -26,6 +26,7 @@ from data import jobs
 from data.errors import GenbaError
 from data.jobs import Job
 from data.messages import duration, moment
+from training.arms import require_arms
 
 WATCHED = ("retrain", "pilot", "evaluate", "export-model")  # jobs of this page
 
@@ -91,7 +92,7 @@ def _start(at: Opened) -> None:
     _ = at.translate
     settings = at.site.settings.retrain
     heading(_("Start a retraining"))
-    arms = " / ".join(words.arm_name(arm, at.language) for arm in settings.arms)
+    arms = " / ".join(words.arm_name(arm, at.language) for arm in require_arms(settings.arms))
     note(
         _("Arms: {arms}. Same photos, base, steps ({steps}) and seeds.").format(
             arms=arms, steps=settings.steps
