@@ -290,9 +290,11 @@ def measure_base(run: Run, pairs: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def measured(run: Run, encoder: Encoder, bench: Bench, what: str) -> list[Measured]:
+def measured(
+    run: Run, encoder: Encoder, bench: Bench, what: str, dense: dict[str, list[Measured]] | None = None
+) -> list[Measured]:
     run.meter.say(f"measuring {what}")
-    found, run.skipped = measure(encoder, bench)
+    found, run.skipped = measure(encoder, bench, dense)
     run.meter.model(f"measured {what}")
     return found
 
@@ -363,6 +365,9 @@ def measure_arm(run: Run, arm: str, share: float, with_curve: bool = False) -> N
     """Measure every seed's model of a trained arm, mixed with the base; with its curve over the numbers of labels."""
     for seed, load in enumerate(run.blended(arm, share)):
         run.encoder.model.load_state_dict(dict(load()))
-        run.measured[arm, seed] = measured(run, run.encoder, run.bench, f"{arm}, seed {seed}")
+        what, dense = f"{arm}, seed {seed}", None
         if with_curve:
-            run.curves[arm, seed] = curve(run.encoder, run.bench, seed)
+            run.meter.say(f"measuring {what}")
+            by_labels = curve(run.encoder, run.bench, seed)
+            run.curves[arm, seed], dense = by_labels.points, by_labels.with_all
+        run.measured[arm, seed] = measured(run, run.encoder, run.bench, what, dense)

@@ -69,17 +69,18 @@ def depth(encoder: DenseEncoder, bench: Bench) -> list[Measured]:
     return _with_all_labels(encoder, bench)["depth"]
 
 
+DENSE = "dense"  # of bench.memo
 DENSE_TASKS = {"segmentation": segmentation, "depth": depth}
 
 
 def _with_all_labels(encoder: DenseEncoder, bench: Bench) -> dict[str, list[Measured]]:
     """Both tasks at once. Kept in `bench.memo`, which belongs to one measuring of one model."""
-    if "dense" not in bench.memo:
+    if DENSE not in bench.memo:
         goals = goals_of(bench)
         labels = [[len(goal.dense.train)] for goal in goals.values()]
         found = predict(encoder, list(goals.values()), bench.plan, labels)
-        bench.memo["dense"] = {task: by_labels[0] for task, by_labels in zip(goals, found, strict=True)}
-    memo: dict[str, list[Measured]] = bench.memo["dense"]
+        bench.memo[DENSE] = {task: by_labels[0] for task, by_labels in zip(goals, found, strict=True)}
+    memo: dict[str, list[Measured]] = bench.memo[DENSE]
     return memo
 
 

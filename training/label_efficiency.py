@@ -66,7 +66,15 @@ class Equivalent:
 Curves = Mapping[tuple[str, int], Sequence[Point]]  # (arm, seed) -> the model's curve
 
 
-def curve(encoder: DenseEncoder, bench: Bench, seed: int = 0) -> list[Point]:
+@dataclass(frozen=True)
+class Curve:
+    """points: each metric by the number of labels. with_all: by task, what the task itself gives, with all labels."""
+
+    points: list[Point]
+    with_all: dict[str, list[Measured]]
+
+
+def curve(encoder: DenseEncoder, bench: Bench, seed: int = 0) -> Curve:
     """The dense tasks of one model by the number of labels. A task without its labels has no points.
 
     seed: of the order of the labels; give each arm's model of one seed the same. Shares that come to the same number of
@@ -76,13 +84,14 @@ def curve(encoder: DenseEncoder, bench: Bench, seed: int = 0) -> list[Point]:
     counts = {task: label_counts(len(goal.dense.train)) for task, goal in goals.items()}
     labels = [list(one.values()) for one in counts.values()]
     found = predict(encoder, list(goals.values()), bench.plan, labels, seed) if goals else []
-    return [
+    points = [
         Point(one.task, one.metric, share, number, one)
         for task, by_count in zip(goals, found, strict=True)
         for (share, number), measured in zip(counts[task].items(), by_count, strict=True)
         for one in measured
         if one.metric in METRICS
     ]
+    return Curve(points, {task: by_count[-1] for task, by_count in zip(goals, found, strict=True)})
 
 
 def label_counts(labels: int) -> dict[float, int]:

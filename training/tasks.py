@@ -8,7 +8,7 @@ A task without its labels raises TaskSkipped with the reason. To add a task, wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from data.errors import GenbaError
 from scoring.encoders import Encoder
 from training.bench import Bench
 from training.caption_tasks import classification, inspection, slots
-from training.dense_tasks import depth, segmentation
+from training.dense_tasks import DENSE, depth, segmentation
 from training.measures import Measured
 from training.pixels import Pixels
 from training.vectors import TaskSkipped, Vectors, image_vectors, test_vectors
@@ -187,12 +187,15 @@ TASKS: dict[str, Callable[[Encoder, Bench], Sequence[Measured]]] = {
 }  # fmt: skip
 
 
-def measure(encoder: Encoder, bench: Bench) -> tuple[list[Measured], dict[str, str]]:
+def measure(
+    encoder: Encoder, bench: Bench, dense: Mapping[str, list[Measured]] | None = None
+) -> tuple[list[Measured], dict[str, str]]:
     """All tasks of one model, the user's own last, and the tasks that had nothing to measure, with the reason.
 
+    dense: what the dense tasks of this model have given already (training/label_efficiency.py): half of the time.
     Raises GenbaError where two tasks give a metric of the same name, or the user's own makes a mistake.
     """
-    bench = replace(bench, memo={})
+    bench = replace(bench, memo={} if dense is None else {DENSE: dict(dense)})
     found: dict[tuple[str, str], Measured] = {}
     skipped: dict[str, str] = {}
     for name, task in {**TASKS, **bench.tasks}.items():

@@ -18,6 +18,7 @@ from tests.training.conftest import Made
 from training.bench import Bench, prepare
 from training.dense_tasks import measure_dense
 from training.label_efficiency import (
+    Curve,
     Equivalent,
     Point,
     curve,
@@ -28,6 +29,7 @@ from training.label_efficiency import (
     monotone,
 )
 from training.measures import Measured
+from training.tasks import measure
 
 LABELS = [10, 20, 40, 80, 160]
 SHARES = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0]
@@ -204,7 +206,8 @@ def test_the_curve_of_a_real_encoder(
     encoder = load_encoder(f"local-dir:{tiny_encoder}", device="cpu")
     made = small_site(labels=True, photos={"train": 32, "test": 20}, retrain=RetrainSection(dense_size=64))
     bench = prepare(made.site, collect(made.site), encoder, tmp_path / "pixels")
-    found = curve(encoder, bench)
+    whole = curve(encoder, bench)
+    found = whole.points
     assert {(one.task, one.metric) for one in found} == {
         ("segmentation", "miou"), ("depth", "rmse"), ("depth", "abs_rel"), ("depth", "delta_1_25")}  # fmt: skip
     miou = [one for one in found if one.metric == "miou"]
@@ -212,7 +215,12 @@ def test_the_curve_of_a_real_encoder(
     task = {one.metric: one.value for one in measure_dense(encoder, bench)[0]}
     assert {one.metric: one.measured.value for one in found if one.share == 1} == {
         name: value for name, value in task.items() if not name.startswith("iou_")}  # fmt: skip
-    other = [one.measured for one in curve(encoder, bench, seed=1) if one.metric == "miou"]
+    again, _ = measure(encoder, bench, whole.with_all)
+    assert {one.metric: one.value for one in again if one.metric in task} == task
+    assert [one for one in again if one.task == "depth"] == whole.with_all[
+        "depth"
+    ]  # taken over, not made again
+    other = [one.measured for one in curve(encoder, bench, seed=1).points if one.metric == "miou"]
     assert any(
         (one.statistics != two.measured.statistics).any()
         for one, two in zip(other[:-1], miou[:-1], strict=True)
@@ -222,4 +230,4 @@ def test_the_curve_of_a_real_encoder(
     assert rows[0] == {"arm": "corrected", "seed": 2, "task": "segmentation", "metric": "miou", "share": 1 / 16,
                        "labels": 2, "value": miou[0].measured.value, "unit": "fraction", "higher_is_better": True,
                        "n": 20}  # fmt: skip
-    assert curve(encoder, Bench([], bench.photos, None, None)) == []
+    assert curve(encoder, Bench([], bench.photos, None, None)) == Curve([], {})
