@@ -9,7 +9,7 @@ import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
 from annotate.pages.jobs_strip import live_strip
-from dashboards import charts, effects, figures, report, words
+from dashboards import charts, effects, figures, metric_words, report, words
 from dashboards.effects import Effect
 from dashboards.figures import Missing
 from dashboards.pages import cards
@@ -97,7 +97,7 @@ def _enqueue(step: words.Step, at: Opened) -> None:
 def _gain(found: list[Effect], at: Opened) -> None:
     _ = at.translate
     heading(_("What the corrections brought"))
-    shown = effects.same_contrast(found)
+    shown = [one for one in effects.same_contrast(found) if metric_words.is_headline(one.metric)]
     if not shown:
         empty(
             _("No retraining yet"),
