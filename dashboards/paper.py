@@ -20,6 +20,7 @@ from dashboards.roi import Span
 from dashboards.roi_evidence import LABEL_MEASURES, LABEL_SHARE, RETRAIN
 from data.records import Metric
 from data.site import Site
+from training.label_efficiency import Equivalent
 
 PAPER = {"miou": 0.12, "rmse": -0.115, "labels": 10.0}
 MEASURES = {"miou": ("segmentation", "miou"), "rmse": ("depth", "rmse")}
@@ -76,7 +77,7 @@ def relative(name: str, known: Sequence[effects.Effect], measured: Sequence[Metr
     return Compared(name, PAPER[name], found, effect.higher_is_better, effect.n)
 
 
-def label_ratio(rows: Sequence[run_figures.Equivalent]) -> Compared:
+def label_ratio(rows: Sequence[Equivalent]) -> Compared:
     """Label equivalent / labels at half of all labels. What lies beyond all labels counts as all of them: twice."""
     for task, metric in LABEL_MEASURES:
         for row in rows:

@@ -20,6 +20,7 @@ from data.errors import GenbaError
 from data.site import Site
 from training import compare, runs
 from training.compare import CORRECTED, ORIGINAL, REWORDED, Comparison
+from training.label_efficiency import Equivalent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +186,7 @@ def filled(draws: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate([draws, more])
 
 
-def labels_saved(rows: Sequence[run_figures.Equivalent]) -> Change | Missing:
+def labels_saved(rows: Sequence[Equivalent]) -> Change | Missing:
     """How many labels the corrected captions save at half of all labels.
 
     saved = label equivalent - labels. Where the original arm does not get there with all labels, all of them stand for
@@ -207,10 +208,10 @@ def labels_saved(rows: Sequence[run_figures.Equivalent]) -> Change | Missing:
     return Change(task, metric, draws, _labels_claim(at_share), main.labels, 0)
 
 
-def _labels_claim(by_versus: dict[str, run_figures.Equivalent]) -> Claim:
+def _labels_claim(by_versus: dict[str, Equivalent]) -> Claim:
     """A gain where more labels are needed for certain: than with the original and than with the reworded captions."""
 
-    def is_more(row: run_figures.Equivalent) -> bool:
+    def is_more(row: Equivalent) -> bool:
         return row.low is None or row.low > row.labels
 
     main, reworded = by_versus[ORIGINAL], by_versus.get(REWORDED)

@@ -23,8 +23,9 @@ from dashboards.charts import (
     VERMILLION,
     look,
 )
-from dashboards.run_figures import Equivalent, Gap, Share, SlotEffect
+from dashboards.run_figures import Gap, Share, SlotEffect
 from data.messages import number, translator
+from training.label_efficiency import Equivalent
 
 if TYPE_CHECKING:
     import pandas

@@ -12,6 +12,7 @@ from typing import Any
 from dashboards.effects import FRACTIONS, metric_place
 from data.errors import GenbaError
 from data.site import Site
+from training.label_efficiency import Equivalent
 from training.model_files import read_meta
 
 Row = dict[str, Any]
@@ -32,23 +33,6 @@ class Share:
     unit: str
     higher_is_better: bool
     n: int
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """What `arm` reaches with `labels` labels takes `versus` `equivalent` ones; None: not reached with all of them."""
-
-    run_id: str
-    task: str
-    metric: str
-    arm: str
-    versus: str
-    share: float
-    labels: int
-    equivalent: float | None
-    low: float | None
-    high: float | None
-    is_reached: bool
 
 
 @dataclass(frozen=True)
@@ -117,7 +101,9 @@ class Gap:
 
 
 EFFICIENCY_SQL = "SELECT * FROM efficiency WHERE run_id = ? ORDER BY task, metric, arm, seed, share"
-EQUIVALENTS_SQL = "SELECT * FROM label_equivalents WHERE run_id = ? ORDER BY task, metric, arm, versus, share"
+EQUIVALENTS_SQL = """
+SELECT * EXCLUDE (run_id) FROM label_equivalents WHERE run_id = ? ORDER BY task, metric, arm, versus, share
+"""
 SLOTS_SQL = "SELECT * FROM slot_effects WHERE run_id = ? ORDER BY task, metric, slot"
 GAPS_SQL = "SELECT * FROM slice_gaps WHERE run_id = ? ORDER BY task, metric, slice, part, arm"
 CHECKLISTS_SQL = "SELECT * FROM checklists WHERE model_id = ? ORDER BY signed_at DESC, checklist_id"

@@ -12,8 +12,9 @@ from typing import Any
 from dashboards import effects as measured
 from dashboards import words
 from dashboards.effects import FRACTIONS, Effect
-from dashboards.run_figures import Equivalent, Gap, Lineage
+from dashboards.run_figures import Gap, Lineage
 from data.messages import number, translator
+from training.label_efficiency import Equivalent
 
 REWORDED = "reworded"
 Row = dict[str, Any]

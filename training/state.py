@@ -1,6 +1,6 @@
 """Where a training stands, on disk: a process killed at any moment goes on from it bit for bit.
 
-    State(Path("runs/ID/work/corrected-0.state"), key).save(step, loss, model, optimizer, mean)
+    State(run.work / "corrected-0.state", key).save(step, loss, model, optimizer, mean)
     step, loss = State(path, key).resume(model, optimizer, mean)
 
 One safetensors file: weights, optimizer, the running mean of the weights, and the step. Whatever is drawn at random is

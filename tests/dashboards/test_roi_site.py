@@ -14,13 +14,13 @@ from dashboards.assumptions import KEYS, Range, spread
 from dashboards.figures import Missing, confirm_rates
 from dashboards.pages.roi_assumptions import followed
 from dashboards.roi import PRICE_NEEDED, Change, Span
-from dashboards.run_figures import Equivalent
 from data.errors import GenbaError
 from data.messages import translator
 from data.site import Site
 from tests.dashboards.conftest import START, add_effect, add_metric, add_run
 from tests.dashboards.test_pages import LANGUAGES, metric, show, texts
 from training import compare, runs
+from training.label_efficiency import Equivalent
 from training.measures import Measured
 
 MAIN = ("retrieval", "recall_at_1_text_to_image")
@@ -130,7 +130,7 @@ def test_hours_by_role(site: Site, worked: Site) -> None:
 
 
 def equivalent(versus: str, value: float | None, low: float | None, high: float | None) -> list[Equivalent]:
-    common: Any = ("r", "segmentation", "miou", "corrected", versus)
+    common: Any = ("segmentation", "miou", "corrected", versus)
     return [
         Equivalent(*common, 0.125, 10, 10.0, 10.0, 12.0, True),
         Equivalent(*common, 0.5, 40, value, low, high, value is not None),

@@ -18,6 +18,7 @@ from tests.dashboards.conftest import add_effect, add_model
 from tests.dashboards.test_pages import LANGUAGES, NASTY, rerun, show, texts
 from tests.training.gates import slice_gap
 from training import runs
+from training.label_efficiency import Equivalent
 from training.measures import Measured
 
 MAIN = "recall_at_1_text_to_image"
@@ -33,7 +34,7 @@ def efficiency_rows(run_id: str) -> list[dict[str, Any]]:
 
 
 def equivalent(**more: Any) -> dict[str, Any]:
-    return {"run_id": "run-1", "task": "segmentation", "metric": "miou", "arm": "corrected", "versus": "original",
+    return {"task": "segmentation", "metric": "miou", "arm": "corrected", "versus": "original",
             "share": 0.5, "labels": 80, "equivalent": 112.0, "low": 90.0, "high": 150.0, "is_reached": True,
             **more}  # fmt: skip
 
@@ -42,7 +43,7 @@ def fill(site: Site) -> None:
     with site.connect() as db:
         db.insert("efficiency", efficiency_rows("run-1"))
         beyond = equivalent(share=1.0, labels=160, equivalent=None, low=140.0, high=None, is_reached=False)
-        db.insert("label_equivalents", [equivalent(), beyond])
+        db.insert("label_equivalents", [{"run_id": "run-1", **one} for one in (equivalent(), beyond)])
         slot = {"run_id": "run-1", "slot": "defect", "task": "retrieval", "metric": MAIN, "value": 0.06, "low": 0.02,
                 "high": 0.1, "unit": "fraction", "higher_is_better": True, "n": 90, "seeds": 2,
                 "p_value": 0.01, "detectable": 0.05, "seconds": 4.5, "gain_per_second": 0.013}  # fmt: skip
@@ -173,12 +174,12 @@ def test_p_values_and_what_could_be_shown_are_told() -> None:
 
 
 def test_label_equivalents_in_words() -> None:
-    found = run_figures.Equivalent(**equivalent())
+    found = Equivalent(**equivalent())
     assert run_words.equivalent(found, "en") == "112 labels (95 % interval 90 to 150)"
     assert run_words.equivalent_sentence(found, "ja").startswith(
         "修正後のキャプションでの 80 ラベルに相当するラベル数：112"
     )
-    open_end = run_figures.Equivalent(**equivalent(high=None))
+    open_end = Equivalent(**equivalent(high=None))
     assert run_words.equivalent(open_end, "en") == "112 labels (95 % interval 90 to not reached)"
 
 
