@@ -15,13 +15,12 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from annotate.label_studio_server import is_healthy
 from annotate.projects import studio_address
 from annotate.sync import last_comparison
 from data.backup import last_backup
 from data.site import SUBFOLDERS, Site
+from data.supervisor import is_held
 
 # Packages whose version somebody asks for first when something is wrong.
 PACKAGES = (
@@ -89,19 +88,6 @@ def look(site: Site) -> Operations:
         int(outbox["attempts"] or 0), jobs, failed, sizes(site.root), shutil.disk_usage(site.root).free, gpus(),
         last_backup(site), versions(),
     )  # fmt: skip
-
-
-def is_held(path: Path) -> bool:
-    """Whether a living process holds a file lock: the system gives back those of dead ones."""
-    if not path.exists():
-        return False
-    guard = FileLock(str(path), timeout=0)
-    try:
-        guard.acquire()
-    except Timeout:
-        return True
-    guard.release()
-    return False
 
 
 def sizes(root: Path) -> dict[str, int]:

@@ -91,6 +91,19 @@ def is_healthy(address: str) -> bool:
         return False
 
 
+def is_held(path: Path) -> bool:
+    """Whether a living process holds a file lock: the system gives back those of dead ones."""
+    if not path.exists():
+        return False
+    guard = FileLock(str(path), timeout=0)
+    try:
+        guard.acquire()
+    except Timeout:
+        return True
+    guard.release()
+    return False
+
+
 def run(
     services: Sequence[Service],
     lock: Path,

@@ -23,6 +23,7 @@ from data.errors import GenbaError
 from data.jobs import JobCancelled, Progress
 from data.site import Site
 from data.snapshots import FORMAT, Contents, Snapshot, collect, freeze, load_snapshot
+from data.supervisor import is_held
 from scoring.encoders import Encoder, load_for_site, source_for_site
 from training import detect, runs
 from training.arms import Captions, changed, check_arms, stand_ins, with_original
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 FEWEST_CORRECTED = 10  # training photos with a corrected caption
 FEWEST_TEST = 20  # held-out photos with a checked caption
+LOCK = "retrain.lock"
 LOCK_SECONDS = 1.0  # somebody may look for a moment whether it is free
 MAIN_METRIC = ("retrieval", "recall_at_1_text_to_image")
 Row = dict[str, Any]
@@ -56,7 +58,7 @@ ArmsOf = Callable[[Contents], dict[str, Captions]]
 @contextmanager
 def lock(site: Site) -> Iterator[None]:
     """Held while arms of the site are trained, released by the system when its process dies. Raises GenbaError."""
-    guard = FileLock(str(site.root / "retrain.lock"), timeout=LOCK_SECONDS)
+    guard = FileLock(str(site.root / LOCK), timeout=LOCK_SECONDS)
     try:
         guard.acquire()
     except Timeout:
@@ -71,11 +73,7 @@ def lock(site: Site) -> Iterator[None]:
 
 def is_running(site: Site) -> bool:
     """Whether a retraining or a pilot of the site runs now, in any process."""
-    try:
-        with lock(site):
-            return False
-    except GenbaError:
-        return True
+    return is_held(site.root / LOCK)
 
 
 @dataclass

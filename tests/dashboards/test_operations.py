@@ -11,11 +11,12 @@ import streamlit as st
 from filelock import FileLock
 
 from dashboards import operations
-from dashboards.operations import Gpu, gpus_of, is_held
+from dashboards.operations import Gpu, gpus_of
 from dashboards.pages.operations import size
 from data.jobs import enqueue
 from data.site import Site
 from data.store import now
+from data.supervisor import is_held
 from tests.conftest import CHECKOUT
 from tests.dashboards.test_pages import LANGUAGES, NASTY, show, texts
 
