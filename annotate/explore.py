@@ -36,9 +36,12 @@ MOST_VALUES = 7  # of a column; the rest are "others"
 NONE, OTHERS = "", "\x00others"  # labels that the page puts into words
 
 # Told apart by people who see colours differently: Okabe and Ito 2008, and grey; the risk in steps of cividis (Nuñez et
-# al. 2018).
+# al. 2018). Indigo is of Tol 2021.
 PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#b8a400", "#000000", "#8a949a",
+)  # fmt: skip
+STATE_PALETTE = (  # of STATES: what waits is warm, what is done is blue or green
+    "#000000", "#e69f00", "#d55e00", "#cc79a7", "#0072b2", "#56b4e9", "#009e73", "#332288", "#8a949a",
 )  # fmt: skip
 RISK_PALETTE = ("#00204d", "#414d6b", "#7c7b78", "#b9ac70", "#ffd93d", "#d5dade")
 GREY = "#c3cbd0"
@@ -156,7 +159,7 @@ class Colouring:
 def by_state(photos: Photos) -> Colouring:
     """Review state: the labels are STATES and NONE."""
     codes = np.where(photos.state < 0, len(STATES), photos.state)
-    return Colouring((*STATES, NONE), (*PALETTE, GREY), codes.astype(np.uint8))
+    return Colouring((*STATES, NONE), (*STATE_PALETTE, GREY), codes.astype(np.uint8))
 
 
 def by_risk(photos: Photos) -> Colouring:

@@ -78,6 +78,20 @@ def start() -> None:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if has_gpu else "gloo", timeout=WAIT)
 
 
+def leave() -> None:
+    """End this process, with everything written. Never returns.
+
+    Not through the interpreter's own end: gloo's threads can outlive their process group and then ask for a lock that is
+    gone, which aborts the process now and then (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    from torch import distributed
+
+    distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 @click.command()
 @SITE
 @DEVICE
@@ -85,8 +99,6 @@ def start() -> None:
 @click.option("--seeds", default=None, type=click.IntRange(min=1), help="Default: retrain.seeds.")
 def main(site: str, device: str, arms: str | None, seeds: int | None) -> None:
     """genba retrain SITE, over the processes that torchrun starts."""
-    from torch import distributed
-
     from training.retrain import retrain
 
     try:
@@ -102,7 +114,7 @@ def main(site: str, device: str, arms: str | None, seeds: int | None) -> None:
     except GenbaError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

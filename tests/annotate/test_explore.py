@@ -73,7 +73,7 @@ def test_the_most_frequent_values_have_a_colour_the_rest_are_others() -> None:
 
 
 def test_every_colour_of_a_legend_is_another_one() -> None:
-    assert len(set(explore.PALETTE)) == len(STATES) and explore.GREY not in explore.PALETTE
+    assert len(set(explore.STATE_PALETTE)) == len(STATES) and explore.GREY not in explore.STATE_PALETTE
     assert len(set(explore.RISK_PALETTE)) == len(explore.RISK_EDGES) + 2
 
 

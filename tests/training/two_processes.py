@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from scoring.encoders import Encoder, load_encoder
 from tests.training.encoders import first_batch, gradients, lesson
 from training import ranks
-from training.distributed import follow, start
+from training.distributed import follow, leave, start
 from training.plan import Plan
 from training.trainer import fine_tune
 
@@ -51,7 +51,7 @@ def main(folder: Path, cases: list[str]) -> None:
         if ranks.rank() == ranks.LEADER:
             whole = {name: value.contiguous().clone() for name, value in found.items()}
             save_file(whole, str(folder / f"{case}.safetensors"))
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":
