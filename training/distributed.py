@@ -81,8 +81,8 @@ def start() -> None:
 def leave() -> None:
     """End this process, with everything written. Never returns.
 
-    Not through the interpreter's own end: gloo's threads can outlive their process group and then ask for a lock that is
-    gone, which aborts the process now and then (https://github.com/pytorch/pytorch/pull/179291).
+    Not through the interpreter's own end: gloo's threads can outlive their process group and then ask for a lock that
+    is gone, which aborts the process now and then (https://github.com/pytorch/pytorch/pull/179291).
     """
     from torch import distributed
 
