@@ -27,12 +27,15 @@ from numpy.typing import NDArray
 
 from data.errors import GenbaError
 from data.jobs import Progress, silent
+from data.photos import PhotoError, open_photo
+from scoring.encoders import require_usable
 from scoring.neighbours import EXACT_ROWS, Streamed, inverted_lists
 from scoring.vectors import VectorStore, checksum
 
 if TYPE_CHECKING:
     from data.site import Site
     from scoring.encoder_files import EncoderSource
+    from scoring.encoders import Encoder
     from scoring.vectors import Vectors
 
 NAME = re.compile(r"search-(?P<rows>\d+)-(?P<digest>[0-9a-f]{16})-(?P<crc>[0-9a-f]{8})\.faiss")
@@ -51,6 +54,22 @@ class Hits:
 
     image_ids: list[str]
     cosines: NDArray[np.float32]
+
+
+def photo_vector(encoder: Encoder, photo: bytes, name: str, max_megapixels: float) -> NDArray[np.float32]:
+    """(1, D) of a photo from outside the site, decoded as those of the site are. Raises PhotoError with its name."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo"
+        path.write_bytes(photo)
+        try:
+            opened = open_photo(path, shortest_side=encoder.image_size, max_megapixels=max_megapixels)
+        except PhotoError as error:
+            raise PhotoError(error.reason, error.what.replace(str(path), name), next=error.next) from None
+    vector = encoder.encode_images(encoder.preprocess(opened)[None])
+    require_usable(vector, encoder.id, "photo", [name])
+    return vector
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,13 @@ def lasso(page: Page, left: float, right: float) -> None:
     page.mouse.up()
 
 
+def photo_of(web: Web, image_id: str) -> Path:
+    with web.site.connect() as db:
+        row = db.one("SELECT root, uri FROM images WHERE image_id = ?", [image_id])
+    assert row
+    return web.site.photo_path(row["root"], row["uri"])
+
+
 def settled(page: Page) -> None:
     """Nothing is being drawn anew."""
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
@@ -142,6 +149,13 @@ def test_search_by_words_then_by_photo_then_into_the_queue(web: Web, browser: Br
         expect(page.locator(".st-key-explore-grid")).to_contain_text("likeness 1.00", timeout=WAIT_MS)
         settled(page)
         expect(page.locator(f".st-key-photo-{image_id}")).to_be_visible()
+        mine = photo_of(web, image_id)
+        page.get_by_role("button", name="By a photo").click()
+        page.locator(".st-key-explore-upload input").set_input_files(mine)
+        expect(page.get_by_text(f"like {mine.name}, ")).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator(".st-key-explore-grid")).to_contain_text("likeness 1.00", timeout=WAIT_MS)
+        page.keyboard.press("Escape")
+        settled(page)
         page.locator(".map").get_by_role("button", name="Whole map").click()
         lasso(page, 0.005, 0.6)
         expect(page.get_by_text("picked on the map")).to_be_visible(timeout=WAIT_MS)

@@ -23,14 +23,18 @@ from annotate.pages.explore_choice import CHOICE, HITS, choose, found_rows, name
 from annotate.pages.jobs_strip import live_strip
 from data import jobs
 from data.messages import LANGUAGES, number
+from data.photos import PhotoError
 from data.records import language_of
 from scoring import site_map
 from scoring.catalogue import readers_of
 from scoring.encoders import require_usable, source_for_site
+from scoring.search import photo_vector
 from scoring.vectors import VectorStore
 
 if TYPE_CHECKING:
     from annotate.explore import Colouring, Ints
+
+MOST_MEGABYTES = 25  # of a photo to search by
 
 
 @shows_errors
@@ -50,7 +54,7 @@ def page() -> None:
         return
     with st.container():  # always there, so that nothing below is drawn anew when a note comes or goes
         _renew(seen, at)
-        if st.session_state.get(CHOICE, {}).get("words"):
+        if {"words", "photo"} & st.session_state.get(CHOICE, {}).keys():
             _look_up(at)
     left, right = st.columns([1.08, 1], gap="medium")
     with left:
@@ -135,7 +139,13 @@ def _search_bar(at: Opened) -> None:
     source = source_for_site(at.site, at.site.queue_encoder())
     read = [name for code, name in LANGUAGES.items() if source.reads(code)]
     comma = "、" if at.language == "ja" else ", "
-    with st.form("explore-search", border=False, enter_to_submit=True):
+    bar, own = st.columns([5, 1], vertical_alignment="bottom")
+    with own.popover(_("By a photo"), icon=":material/add_photo_alternate:", width="stretch"):
+        st.file_uploader(
+            _("Search for photos like one of yours (JPEG, PNG or WebP). It is not kept."), ["jpg", "jpeg", "png", "webp"],
+            max_upload_size=MOST_MEGABYTES, key="explore-upload", on_change=_choose_upload,
+        )  # fmt: skip
+    with bar.form("explore-search", border=False, enter_to_submit=True):
         field, button = st.columns([5, 1], vertical_alignment="bottom")
         words = field.text_input(
             _("Search the photos by words ({languages})").format(languages=comma.join(read)), max_chars=200,
@@ -145,15 +155,21 @@ def _search_bar(at: Opened) -> None:
             choose({"kind": "text", "words": words.strip()} if words.strip() else {})
 
 
+def _choose_upload() -> None:
+    """A photo was given, or taken away."""
+    given = st.session_state["explore-upload"]
+    choose({"kind": "photo", "name": given.name, "photo": given.getvalue()} if given else {})
+
+
 def _look_up(at: Opened) -> None:
-    """Fill in what a search by words finds; while the encoder is loaded, say so."""
+    """Fill in what a search by words or by a photo from outside finds; while the encoder is loaded, say so."""
     _ = at.translate
     choice = st.session_state[CHOICE]
     if "ids" in choice:
         return
     source = source_for_site(at.site, at.site.queue_encoder())
-    language = language_of(choice["words"])
-    if not source.reads(language):
+    language = language_of(choice["words"]) if "words" in choice else None
+    if language and not source.reads(language):
         reader = next(iter(readers_of(language)), None)
         st.warning(
             _(
@@ -168,8 +184,18 @@ def _look_up(at: Opened) -> None:
         encoder.waiting()
         return
     began = time.perf_counter()
-    vector = loaded.encode_texts([choice["words"]])
-    require_usable(vector, loaded.id, "text", [choice["words"]])
+    if "photo" in choice:
+        try:
+            vector = photo_vector(
+                loaded, choice.pop("photo"), choice["name"], at.site.settings.photos.max_megapixels
+            )
+        except PhotoError as error:
+            choose({})
+            st.warning(error.what, icon=":material/broken_image:")
+            return
+    else:
+        vector = loaded.encode_texts([choice["words"]])
+        require_usable(vector, loaded.id, "text", [choice["words"]])
     hits = held(at.site.root).search(at.site).nearest(vector[0], HITS)
     choice |= {
         "ids": hits.image_ids,

@@ -1,7 +1,7 @@
 """Which photos are chosen on the page Explore: kept in the session, one choice at a time.
 
-A choice is a dict: kind ("text", "like", "area", "one"), what it was made of (words, name, polygon), and but for an
-area the photos: ids, for a search with cosines and seconds. {} = all photos.
+A choice is a dict: kind ("text", "photo", "like", "area", "one"), what it was made of (words, name, polygon), and but for
+an area the photos: ids, for a search with cosines and seconds. {} = all photos.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def name_of(choice: Mapping[str, Any], count: int, at: Opened) -> str:
     _ = at.translate
     what = {
         "text": _("search “{words}”").format(words=choice.get("words", "")),
-        "like": _("like {name}").format(name=choice.get("name", "")),
+        **dict.fromkeys(("like", "photo"), _("like {name}").format(name=choice.get("name", ""))),
         "area": _("picked on the map"), "one": _("picked on the map"),
     }.get(choice.get("kind", "") if "ids" in choice or "polygon" in choice else "", _("all photos"))  # fmt: skip
     return _("{what}, {n} photos").format(what=what, n=number(count, at.language))

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from data.errors import GenbaError
+from data.photos import PhotoError
+from data.site import Site
 from scoring import search
+from scoring.encoders import load_for_site
+from scoring.score import score
 from scoring.search import PhotoSearch, build
 from scoring.vectors import VectorStore
 
@@ -142,3 +146,19 @@ def test_one_builder_at_a_time(store: VectorStore) -> None:
         pytest.raises(GenbaError, match="Another process is building"),
     ):
         build(store)
+
+
+def test_a_photo_from_outside_has_the_vector_of_the_same_photo_inside(site: Site) -> None:
+    score(site, device="cpu")
+    encoder = load_for_site(site, site.settings.site.encoder)
+    stored = VectorStore.of(site, encoder.source).load("images")
+    with site.connect() as db:
+        rows = db.rows("SELECT image_id, root, uri FROM images ORDER BY image_id LIMIT 3")
+    for row in rows:
+        data = site.photo_path(row["root"], row["uri"]).read_bytes()
+        vector = search.photo_vector(encoder, data, "mine.jpg", max_megapixels=200)
+        assert vector == pytest.approx(stored.take([row["image_id"]]), abs=1e-5)
+    for data, reason in ((b"no photo at all", "not_an_image"), (b"", "empty_file")):
+        with pytest.raises(PhotoError, match=r"mine\.jpg") as told:
+            search.photo_vector(encoder, data, "mine.jpg", max_megapixels=200)
+        assert told.value.reason == reason and "/tmp" not in str(told.value)
