@@ -142,8 +142,9 @@ def _search_bar(at: Opened) -> None:
     bar, own = st.columns([5, 1], vertical_alignment="bottom")
     with own.popover(_("By a photo"), icon=":material/add_photo_alternate:", width="stretch"):
         st.file_uploader(
-            _("Search for photos like one of yours (JPEG, PNG or WebP). It is not kept."), ["jpg", "jpeg", "png", "webp"],
-            max_upload_size=MOST_MEGABYTES, key="explore-upload", on_change=_choose_upload,
+            _("Search for photos like one of yours (JPEG, PNG or WebP). It is not kept."),
+            ["jpg", "jpeg", "png", "webp"], max_upload_size=MOST_MEGABYTES, key="explore-upload",
+            on_change=_choose_upload,
         )  # fmt: skip
     with bar.form("explore-search", border=False, enter_to_submit=True):
         field, button = st.columns([5, 1], vertical_alignment="bottom")

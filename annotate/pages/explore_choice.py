@@ -1,7 +1,7 @@
 """Which photos are chosen on the page Explore: kept in the session, one choice at a time.
 
-A choice is a dict: kind ("text", "photo", "like", "area", "one"), what it was made of (words, name, polygon), and but for
-an area the photos: ids, for a search with cosines and seconds. {} = all photos.
+A choice is a dict: kind ("text", "photo", "like", "area", "one"), what it was made of (words, name, polygon), and but
+for an area the photos: ids, for a search with cosines and seconds. {} = all photos.
 """
 
 from __future__ import annotations
