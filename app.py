@@ -298,7 +298,7 @@ def main() -> None:
 
 def _pages() -> dict[str, Any]:
     from annotate.pages import adjudicate, correct, explore, feedback, lots, queue, review, template_editor
-    from dashboards.pages import finder, jobs, operations, overview, pilot, quality, roi, runs, staff
+    from dashboards.pages import finder, jobs, operations, overview, pilot, privacy, quality, roi, runs, staff
 
     _ = translator(st.session_state["language"])
     shown = (
@@ -316,6 +316,7 @@ def _pages() -> dict[str, Any]:
         ("runs", runs.page, _("Retrainings"), "model_training"),
         ("pilot", pilot.page, _("Pilot"), "science"),
         ("roi", roi.page, _("ROI"), "savings"),
+        ("privacy", privacy.page, _("Fairness and privacy"), "shield_person"),
         ("jobs", jobs.page, _("Jobs"), "checklist"),
         ("operations", operations.page, _("Operations"), "dns"),
         ("template", template_editor.page, _("Template"), "edit_document"),
@@ -343,7 +344,7 @@ def _sidebar(site: Site, pages: dict[str, Any]) -> None:
     for group, names in (
         (_("Field staff"), ("queue", "correct", "explore", "feedback")),
         (_("Leads"), ("review", "adjudicate", "lots")),
-        (_("Managers"), ("overview", "quality", "staff", "finder", "runs", "pilot", "roi")),
+        (_("Managers"), ("overview", "quality", "staff", "finder", "runs", "pilot", "roi", "privacy")),
         (_("Running it"), ("jobs", "operations", "template")),
     ):
         with st.container(gap="xxsmall"):
@@ -370,7 +371,7 @@ def _who(site: Site) -> None:
     st.session_state["name-field"] = st.session_state.get("name", "")
     st.text_input(
         _("Your name"), key="name-field", max_chars=150, placeholder=_("needed to correct"),
-        on_change=lambda: person.remember(site, name=" ".join(st.session_state["name-field"].split())),
+        on_change=lambda: person.remember(site, name=st.session_state["name-field"]),
     )  # fmt: skip
 
 

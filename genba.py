@@ -229,6 +229,7 @@ def doctor(site: str) -> Outcome:
 def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, Any]]]:
     """What the worker can do, by job name: (site, arguments, progress) -> result. Doing one twice does no harm."""
     from annotate import audit, crew, draft_job, sync
+    from dashboards import personal_scan
     from data.ingest import ingest
     from data.watch import ingest_ready
     from scoring import site_map
@@ -249,6 +250,7 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
             sync.push(site, site.settings.label_studio.push_top, progress=progress)
         ),
         "sync": lambda site, given, progress: sync.job(site, given),
+        "privacy": personal_scan.job,
         "audit": lambda site, given, progress: {"drawn": audit.draw(site, given["n"])},
         "draft": lambda site, given, progress: draft_job.job(site, given, progress),
         "retrain": lambda site, given, progress: {
@@ -259,7 +261,12 @@ def handlers() -> dict[str, Callable[[Any, dict[str, Any], Progress], dict[str, 
             "metrics": evaluate(site, given["model"], progress=progress)
         },
         "export-model": lambda site, given, progress: export(
-            site, given["model"], given.get("precision", "fp32"), given["by"], progress=progress
+            site,
+            given["model"],
+            given.get("precision", "fp32"),
+            given["by"],
+            format=given.get("format", "onnx"),
+            progress=progress,
         ).fields(),
         "demo-crew": lambda site, given, progress: as_dict(
             crew.work(site, Path(given["truth"]), progress=progress)

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "draw", "estimate", "waiting"]
 
 NAME_LENGTH = 150
+JOINED = """JOIN images i ON i.image_id = p.image_id
+    LEFT JOIN scores s ON s.pair_id = p.pair_id AND s.encoder = $encoder"""
 # What somebody has in hand is about to be judged with its score in sight.
 FREE = f"""
     SELECT p.pair_id, i.group_id, i.split, s.risk, {TEXT_VALUE} AS value
-    {UNJUDGED.format(scores="LEFT JOIN scores s ON s.pair_id = p.pair_id AND s.encoder = $encoder")}
-      AND NOT EXISTS (SELECT 1 FROM audits a WHERE a.pair_id = p.pair_id)
-      AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.pair_id = p.pair_id AND l.expires_at > $now)
+    {UNJUDGED.format(joined=JOINED)}
+      AND p.pair_id NOT IN (SELECT pair_id FROM audits)
+      AND p.pair_id NOT IN (SELECT pair_id FROM leases WHERE expires_at > $now)
     ORDER BY p.pair_id
 """
 
@@ -146,7 +148,7 @@ def waiting(site: Site, person: str | None = None) -> int:
     with site.connect() as db:
         return int(
             db.value(
-                f"SELECT count(*) {UNJUDGED.format(scores='JOIN audits a ON a.pair_id = p.pair_id')} {mine}",
+                f"SELECT count(*) {UNJUDGED.format(joined='JOIN audits a ON a.pair_id = p.pair_id')} {mine}",
                 {"person": person} if person is not None else {},
             )
         )

@@ -32,12 +32,12 @@ from data.store import Database
 
 # Captions of the archive that nobody has judged, on photos that nobody has called unusable or private.
 UNJUDGED = """
-    FROM pairs p JOIN images i ON i.image_id = p.image_id {scores}
+    FROM pairs p {joined}
     WHERE p.origin IN ('legacy', 'draft') AND p.state = 'captioned'
-      AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.old_pair_id = p.pair_id AND c.state = 'active')
-      AND NOT EXISTS (
-          SELECT 1 FROM corrections c JOIN pairs o ON o.pair_id = c.old_pair_id
-          WHERE o.image_id = p.image_id AND c.state = 'active' AND c.verdict IN ('unusable', 'private'))
+      AND p.pair_id NOT IN (SELECT old_pair_id FROM corrections WHERE state = 'active')
+      AND p.image_id NOT IN (
+          SELECT o.image_id FROM corrections c JOIN pairs o ON o.pair_id = c.old_pair_id
+          WHERE c.state = 'active' AND c.verdict IN ('unusable', 'private'))
 """
 # A pair left the pile when it was drawn, or else with its first answer: one that replaces it judges nothing anew.
 JUDGED = """
@@ -51,7 +51,7 @@ JUDGED = """
 """
 REST = f"""
     SELECT p.added_at, a.drawn_at, count(*) AS pairs
-    {UNJUDGED.format(scores="LEFT JOIN audits a ON a.pair_id = p.pair_id")}
+    {UNJUDGED.format(joined="LEFT JOIN audits a ON a.pair_id = p.pair_id")}
     GROUP BY p.added_at, a.drawn_at
 """
 AUDITED = """

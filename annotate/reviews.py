@@ -180,15 +180,3 @@ def void(db: Database, correction_id: str) -> None:
         "UPDATE reviews SET state = 'void' WHERE correction_id = ? AND list_contains(?, state)",
         [correction_id, list(UNDECIDED)],
     )
-
-
-def seconds(db: Database) -> dict[bool, float]:
-    """Active seconds that second opinions and decisions took, by simulated: labour beside that of corrections."""
-    rows = db.rows(
-        "SELECT coalesce(simulated, false) AS simulated, sum(active_seconds) AS seconds FROM reviews GROUP BY 1 "
-        "UNION ALL SELECT false, sum(active_seconds) FROM adjudications"
-    )
-    found = {False: 0.0, True: 0.0}
-    for row in rows:
-        found[bool(row["simulated"])] += float(row["seconds"] or 0.0)
-    return found

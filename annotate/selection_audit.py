@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KIND = "selection"  # in the table audits
 NAME_LENGTH = 100
 FREE = f"""
-    SELECT p.pair_id {UNJUDGED.format(scores="")}
+    SELECT p.pair_id {UNJUDGED.format(joined="")}
       AND p.pair_id IN (SELECT unnest($pairs))
       AND NOT EXISTS (SELECT 1 FROM audits a WHERE a.pair_id = p.pair_id)
       AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.pair_id = p.pair_id AND l.expires_at > $now)

@@ -60,12 +60,14 @@ def count_values(db: Database, waiting: str, parameters: Mapping[str, Any]) -> d
     """Slice -> value -> pairs, over the pairs of the SQL `waiting` (FROM … WHERE …), the most frequent value first."""
     rows = db.rows(
         f"""
-        WITH known AS (
-            SELECT unnest(json_keys(p.extra)) AS key, p.extra AS extra {waiting}),
+        WITH alike AS (  -- JSON is slow to read, and a million captions have few different sets of values
+            SELECT p.extra AS extra, count(*) AS pairs {waiting} GROUP BY p.extra),
+        known AS (
+            SELECT unnest(json_keys(extra)) AS key, extra, pairs FROM alike),
         placed AS (
-            SELECT key, extra, '/' || replace(replace(key, '~', '~0'), '/', '~1') AS place FROM known),
+            SELECT key, extra, pairs, '/' || replace(replace(key, '~', '~0'), '/', '~1') AS place FROM known),
         counted AS (
-            SELECT key, json_extract_string(extra, place) AS value, count(*) AS pairs FROM placed
+            SELECT key, json_extract_string(extra, place) AS value, sum(pairs)::BIGINT AS pairs FROM placed
             WHERE list_contains($plain, json_type(extra, place))
             GROUP BY key, value HAVING trim(value) <> '')
         SELECT key, value, pairs FROM counted

@@ -153,7 +153,7 @@ def arms_chart(metrics: Sequence[Metric], language: str) -> Chart:
         for m in metrics
     )
     means = rows.groupby("arm", as_index=False, sort=False)["value"].mean()
-    unit = "%" if is_fraction else first.unit
+    unit = "%" if is_fraction else words.unit_word(first.unit, language)
     x = alt.X(
         "value:Q", title=unit, scale=alt.Scale(zero=False, nice=True, padding=12), axis=alt.Axis(tickCount=5)
     )

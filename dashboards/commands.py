@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from data.command_line import SITE, Outcome, Verbs, progress_bar, verb
+from data.command_line import SITE, Outcome, Verbs, counted, progress_bar, verb
 from data.site import Site
 
 VERBS = Verbs()
@@ -76,3 +76,45 @@ def report(site: str, output: str, language: str | None) -> Outcome:
     path = Path(output).absolute()
     write(opened, path, language or opened.language)
     return {"report": str(path), "language": language or opened.language}, f"Report: {path}"
+
+
+@verb(VERBS)
+@SITE
+@click.option(
+    "--photos", is_flag=True, help="Also look at the photos that were not looked at yet: faces, GPS."
+)
+def privacy(site: str, photos: bool) -> Outcome:
+    """Personal data and unwanted terms: looks through new captions (and photos), then lists what is open."""
+    from dashboards import fairness, personal_findings, personal_scan
+
+    opened = Site.open(site)
+    with progress_bar("privacy") as progress:
+        scanned = personal_scan.scan(opened, photos, progress)
+    found = personal_findings.findings(opened)
+    counts = personal_findings.open_findings(found)
+    done = personal_scan.progress_of(opened)
+    result = {
+        "scanned": dataclasses.asdict(scanned),
+        "looked_through": dataclasses.asdict(done),
+        "open": counts,
+        "findings": [dataclasses.asdict(one) for one in found],
+        "error_gaps": {
+            column: [
+                {**dataclasses.asdict(one), "is_enough": one.is_enough, "verdict": one.verdict}
+                for one in gaps
+            ]
+            for column, gaps in fairness.error_gaps(opened).items()
+        },
+    }
+    lines = [
+        f"Looked through: {done.captions_done} of {done.captions} captions, "
+        f"{done.photos_done} of {done.photos} photos.",
+        f"Open: {counted(counts) or 'nothing found, which does not mean that nothing is there'}",
+        *(
+            f"  {one.what}: {one.text or one.image}  ({one.caption or one.image})"
+            for one in found
+            if not one.decision
+        ),
+        "Decide on the page Fairness and privacy.",
+    ]
+    return result, "\n".join(lines)

@@ -7,6 +7,7 @@ run. It is a gain only when the whole interval lies on the better side of zero; 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -17,11 +18,15 @@ from data.records import Metric
 from data.site import Site
 
 Verdict = Literal["better", "worse", "undecided"]
+# What may be claimed of a run: a gain only beyond the reworded arm. "style": better than the original captions, but not
+# provenly than the same content in the template's words; "untold": better, and there is no reworded arm to tell.
+Claim = Literal["gain", "style", "untold", "none", "loss"]
 
-# The main measure is fixed before any run, so that nobody picks the metric that came out best. Search by words is what
-# captions are for, so text to image stands first.
+# The main measure is [retrain] primary of genba.toml, chosen before any run, so that nobody picks the metric that came
+# out best. Behind it stand searches, by words first: that is what captions are for.
 MAIN_CONTRAST = ("corrected", "original")
-MAIN_METRICS = (("recall_at_1", "text_to_image"), ("recall_at_1", "image_to_text"), ("recall_at_1", ""))
+REWORDED = "reworded"
+FIRST_METRICS = (("recall_at_1", "text_to_image"), ("recall_at_1", "image_to_text"), ("recall_at_1", ""))
 FRACTIONS = (
     "",
     "1",
@@ -49,6 +54,7 @@ class Effect:
     seeds: int
     p_value: float | None = None  # of the sign-flip test over test items (training/compare.py)
     detectable: float | None = None  # what could have been detected, as stated before the run
+    is_primary: bool = False  # of the metric that [retrain] primary names
 
     @property
     def verdict(self) -> Verdict:
@@ -129,37 +135,65 @@ EFFECTS_SQL = "SELECT * FROM effects WHERE run_id = ? ORDER BY task, metric, arm
 
 
 def effects(site: Site, run_id: str) -> list[Effect]:
-    """A run's effects, the main metric's first, the main contrast's before the others."""
+    """A run's effects, the main contrast's before the others, in it the primary metric's first."""
+    primary = site.settings.retrain.primary_metric
     with site.connect() as db:
         rows = db.rows(EFFECTS_SQL, [run_id])
-    return sorted((Effect(**row) for row in rows), key=_place)
+    found = [Effect(**row, is_primary=(row["task"], row["metric"]) == primary) for row in rows]
+    return sorted(found, key=_place)
 
 
 def _place(effect: Effect) -> tuple[Any, ...]:
     contrast = 0 if (effect.arm, effect.versus) == MAIN_CONTRAST else 1
-    return contrast, *metric_place(effect.task, effect.metric), effect.arm, effect.versus
+    primary = (effect.task, effect.metric) if effect.is_primary else None
+    return contrast, *metric_place(effect.task, effect.metric, primary), effect.arm, effect.versus
 
 
-def metric_place(task: str, metric: str) -> tuple[int, bool, str, list[tuple[int, str]]]:
-    """Order of metrics: the main ones, the other retrieval ones, other tasks; top 5 before top 10."""
+def metric_place(
+    task: str, metric: str, primary: tuple[str, str] | None
+) -> tuple[bool, int, bool, str, list[tuple[int, str]]]:
+    """Order of metrics: the primary one, recall at 1, the other retrieval ones, other tasks; top 5 before top 10."""
     where = f"{task}_{metric}".replace("@", "_at_")
     wanted = [
         place
-        for place, (name, direction) in enumerate(MAIN_METRICS)
+        for place, (name, direction) in enumerate(FIRST_METRICS)
         if re.search(rf"{name}(?!\d)", where) and direction in where
     ]
     pieces = [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", metric)]
-    return min(wanted, default=len(MAIN_METRICS)), not task.startswith("retrieval"), task, pieces
+    first = min(wanted, default=len(FIRST_METRICS))
+    return (task, metric) != primary, first, not task.startswith("retrieval"), task, pieces
 
 
-def main_effect(found: list[Effect]) -> Effect | None:
-    """The one effect that was chosen beforehand to be spoken of; never the one that came out best."""
-    return min(found, key=_place, default=None)
+def main_effect(found: Sequence[Effect]) -> Effect | None:
+    """The one effect that was chosen beforehand to be spoken of, never the one that came out best: that of the primary
+    metric. None where the run did not measure it."""
+    return min((e for e in found if e.is_primary), key=_place, default=None)
+
+
+def beyond_wording(found: Sequence[Effect]) -> Effect | None:
+    """The primary metric of the same arm against the reworded one, or None where the run had none."""
+    main = main_effect(found)
+    if main is None:
+        return None
+    wanted = (main.task, main.metric, main.arm, REWORDED)
+    return next((e for e in found if (e.task, e.metric, e.arm, e.versus) == wanted), None)
+
+
+def claim(found: Sequence[Effect]) -> Claim:
+    """What may be said of the corrections, in the primary metric; every page and the report ask here."""
+    main, beyond = main_effect(found), beyond_wording(found)
+    if main is None or main.verdict == "undecided":
+        return "none"
+    if main.verdict == "worse":
+        return "loss"
+    if beyond is None:
+        return "untold"
+    return "gain" if beyond.verdict == "better" else "style"
 
 
 def same_contrast(found: list[Effect]) -> list[Effect]:
-    """The effects between the same two arms as the main one, in order."""
-    main = main_effect(found)
+    """The effects between the same two arms as the main one (or the first, where there is none), in order."""
+    main = main_effect(found) or min(found, key=_place, default=None)
     return [e for e in sorted(found, key=_place) if main and (e.arm, e.versus) == (main.arm, main.versus)]
 
 
@@ -172,18 +206,24 @@ def detectable(effect: Effect) -> float:
     return (1.95996 + 0.84162) * (effect.high - effect.low) / (2 * 1.95996)
 
 
+RETRAIN = "genba retrain SITE"
+
+
 def gain(site: Site) -> Effect | Missing:
-    """The main effect of the last finished run. Whether it is a gain at all is for its `verdict` to say."""
+    """The main effect of the last finished run. Whether it may be called a gain is for `claim` to say."""
     run_id = last_run(site)
-    found = main_effect(effects(site, run_id)) if run_id else None
-    return found or Missing("a finished retraining with a control arm", "genba retrain SITE")
+    if run_id is None:
+        return Missing("a finished retraining with a control arm", RETRAIN)
+    return main_effect(effects(site, run_id)) or Missing(
+        "a finished retraining that measures the primary metric ([retrain] primary in genba.toml)", RETRAIN
+    )
 
 
 METRICS_SQL = "SELECT * FROM metrics WHERE run_id = ? ORDER BY task, metric, arm, seed"
 
 
 def metrics(site: Site, run_id: str) -> list[list[Metric]]:
-    """One list for each metric, the main one first; in it every arm and seed, the control arm before the corrected."""
+    """One list for each metric, the primary one first; in it every arm and seed, the control before the corrected."""
     with site.connect() as db:
         found = [Metric(**row) for row in db.rows(METRICS_SQL, [run_id])]
     groups: dict[tuple[str, str], list[Metric]] = {}
@@ -192,7 +232,8 @@ def metrics(site: Site, run_id: str) -> list[list[Metric]]:
     order = [*reversed(MAIN_CONTRAST)]
     for group in groups.values():
         group.sort(key=lambda m: (order.index(m.arm) if m.arm in order else len(order), m.arm, m.seed))
-    return sorted(groups.values(), key=lambda group: metric_place(group[0].task, group[0].metric))
+    primary = site.settings.retrain.primary_metric
+    return sorted(groups.values(), key=lambda group: metric_place(group[0].task, group[0].metric, primary))
 
 
 MODELS_SQL = """

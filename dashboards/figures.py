@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from annotate import audit, reviews
+from annotate import audit
+from dashboards import labour
 from data.settings import CostSection, set_value
 from data.site import Site
 
@@ -58,39 +59,36 @@ class Work:
         return getattr(self.hours, side) * 3600 / judged if judged else None
 
 
-# Time counts whether or not the answer was replaced later: it was spent. Captions count once each.
+# Captions count once each.
 WORK_SQL = """
-SELECT simulated, verdict,
-       count(DISTINCT CASE WHEN state = 'active' THEN old_pair_id END) AS captions,
-       sum(active_seconds) / 3600 AS hours
+SELECT simulated, verdict, count(DISTINCT CASE WHEN state = 'active' THEN old_pair_id END) AS captions
 FROM corrections
 GROUP BY simulated, verdict
 """
 
 
 def work(site: Site) -> Work:
-    """Judged captions and active hours so far: of corrections, of second opinions and of deciding between them."""
+    """Judged captions and active hours so far: of corrections, second opinions, leads' decisions and lot checks."""
     with site.connect() as db:
         rows = db.rows(WORK_SQL)
-        in_review = reviews.seconds(db)
+        spent = labour.seconds(db)
 
-    def count(column: str, *verdicts: str) -> Counted:
-        sides = {
-            simulated: sum(
-                row[column]
-                for row in rows
-                if bool(row["simulated"]) is simulated and (not verdicts or row["verdict"] in verdicts)
-            )
-            for simulated in (False, True)
-        }
-        return Counted(sides[False], sides[True])
+    def captions(*verdicts: str) -> Counted:
+        people, simulated = (
+            sum(r["captions"] for r in rows if bool(r["simulated"]) is side and r["verdict"] in verdicts)
+            for side in (False, True)
+        )
+        return Counted(people, simulated)
 
-    hours = count("hours")
+    people, simulated = (
+        sum(value for (_role, of_crew), value in spent.items() if of_crew is side) / 3600
+        for side in (False, True)
+    )
     return Work(
-        fixed=count("captions", "fix"),
-        confirmed=count("captions", "ok"),
-        other=count("captions", "not_sure", "unusable", "private"),
-        hours=Counted(hours.people + in_review[False] / 3600, hours.simulated + in_review[True] / 3600),
+        fixed=captions("fix"),
+        confirmed=captions("ok"),
+        other=captions("not_sure", "unusable", "private"),
+        hours=Counted(people, simulated),
     )
 
 
@@ -153,8 +151,8 @@ WHERE started_at IS NOT NULL AND finished_at IS NOT NULL AND name <> 'demo-crew'
 """
 
 
-def cost(site: Site) -> Cost:
-    """People's active hours at the wage, and the hours of finished jobs at the compute rate."""
+def cost(site: Site, done: Work | None = None) -> Cost:
+    """People's active hours at the wage, and the hours of finished jobs at the compute rate. done: `work`, if known."""
     rates = site.settings.cost
     with site.connect() as db:
         compute_hours = float(db.value(COMPUTE_SQL))
@@ -165,7 +163,7 @@ def cost(site: Site) -> Cost:
         return value == CostSection.model_fields[key].default and confirmed.get(key) != value
 
     return Cost(
-        hours=work(site).hours,
+        hours=(done or work(site)).hours,
         wage_jpy_per_hour=rates.wage_jpy_per_hour,
         wage_is_default=is_default("wage_jpy_per_hour"),
         compute_hours=compute_hours,

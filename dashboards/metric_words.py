@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from data.messages import translator
 
@@ -12,6 +13,11 @@ HEADLINE = re.compile(r"recall_at_1_\w+|miou|rmse|macro_f1|accuracy|miss_rate[\w
 def is_headline(metric: str) -> bool:
     """Whether it stands in the charts at first sight; recall at 5 and 10, single classes and items do not."""
     return bool(HEADLINE.fullmatch(metric))
+
+
+def is_by_captions(task: str) -> bool:
+    """Whether it is the search with one kind of captions, beside the search with all."""
+    return task in ("retrieval_legacy", "retrieval_template")
 
 
 def of_style(task: str, name: str, language: str) -> str:
@@ -25,14 +31,15 @@ def of_style(task: str, name: str, language: str) -> str:
     return text.format(name=name)
 
 
-def metric_words(task: str, metric: str, language: str) -> str:
-    """slots/macro_f1_defect -> "Items named right (F1): defect"."""
+def metric_words(task: str, metric: str, language: str, labels: Mapping[str, str] | None = None) -> str:
+    """slots/macro_f1_defect -> "Items named right (F1): defect". labels: what the template calls its items."""
     _ = translator(language)
     if metric.startswith("median_rank"):
         name = _("Place of the right photo (median)")
         if "image_to_text" in metric:
             name = _("Place of the right words (median)")
         return of_style(task, name, language)
+    called = labels or {}
     if metric.startswith("miss_rate"):
         return _("Defects missed (miss rate)")
     known = {
@@ -49,7 +56,9 @@ def metric_words(task: str, metric: str, language: str) -> str:
     for kind, text in kinds.items():
         if task in of_task and (metric == kind or metric.startswith(f"{kind}_")):
             item = metric.removeprefix(kind).removeprefix("_")
-            return text.format(name=of_task[task]) + (f": {item}" if item else "")
+            name = text.format(name=of_task[task])
+            return _("{item}: {text}").format(item=name, text=called.get(item, item)) if item else name
     if metric.startswith("iou_"):
-        return _("Regions found: {name}").format(name=metric.removeprefix("iou_"))
+        item = metric.removeprefix("iou_")
+        return _("Regions found: {name}").format(name=called.get(item, item))
     return f"{task}: {metric}"

@@ -18,6 +18,7 @@ from typing import Any
 from annotate import intervals, queue
 from annotate.estimate import AUDITED, IN_A_ROW, cells_of
 from annotate.slices import MOST_VALUES
+from dashboards.staff import FEWEST as FEWEST_PEOPLE
 from data.site import Site
 from data.store import Database
 
@@ -104,11 +105,18 @@ def by_slice(site: Site) -> dict[str, list[Part]]:
     """The parts of each extra column and of the language, the worst first; columns of free text are left out. Those who
     wrote the captions come last: who is asked for the worst place first looks at places, not at people."""
     with site.connect() as db:
-        return parts_of(db.rows(SLICES_SQL))
+        return parts_of(db.rows(SLICES_SQL), site.settings.review.show_names)
 
 
-def parts_of(rows: Sequence[Row]) -> dict[str, list[Part]]:
-    """rows: language, extra, inclusion_probability, bad. A slice with a single part says nothing and is left out."""
+def is_held_back(column: str, values: int, show_names: bool) -> bool:
+    """Those who wrote the captions are persons: fewer than FEWEST_PEOPLE are not compared by name (as on Staff)."""
+    return column == AUTHOR and values < FEWEST_PEOPLE and not show_names
+
+
+def parts_of(rows: Sequence[Row], show_names: bool) -> dict[str, list[Part]]:
+    """rows: language, extra, inclusion_probability, bad. A slice with a single part says nothing and is left out.
+
+    show_names: authors are shown however few they are ([review] show_names)."""
     by_value: dict[str, dict[str, list[tuple[bool, float]]]] = {}
     for row in rows:
         answer = (bool(row["bad"]), 1 / row["inclusion_probability"])
@@ -119,7 +127,7 @@ def parts_of(rows: Sequence[Row]) -> dict[str, list[Part]]:
             (share(value, answers) for value, answers in values.items()), key=lambda part: -part.rate
         )
         for column, values in sorted(by_value.items(), key=lambda one: (one[0] == AUTHOR, one[0]))
-        if 1 < len(values) <= MOST_VALUES
+        if 1 < len(values) <= MOST_VALUES and not is_held_back(column, len(values), show_names)
     }
 
 

@@ -11,13 +11,14 @@ did, and is marked wherever it stands.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dashboards import effects, figures, report_money, run_words, words
+from dashboards import effects, figures, metric_words, report_money, words
 from dashboards.effects import Effect
 from dashboards.figures import Cost, Missing, Remaining, Work
 from dashboards.report_money import Money
@@ -109,8 +110,9 @@ def compose(facts: Facts, language: str) -> Report:
     """The report in words. Pure."""
     _ = translator(language)
     step = words.next_step(facts.standing, language)
-    shown = effects.same_contrast(facts.effects)
-    main = shown[0] if shown else None
+    measured = effects.same_contrast(facts.effects)
+    shown = _shown(measured)
+    main = effects.main_effect(facts.effects)
     at = moment(facts.at, language)
     return Report(
         language=language,
@@ -122,17 +124,31 @@ def compose(facts: Facts, language: str) -> Report:
         next_what=step.what,
         next_why=step.why,
         figures=_figures(facts, main, language),
-        contrast=_contrast(main, language),
+        contrast=_contrast(shown[0] if shown else None, language),
         columns=(_("Measure"), _("Change"), _("95 % interval"), _("Verdict")),
-        evidence=tuple(_evidence(effect, language) for effect in shown[:EFFECTS_SHOWN]),
-        more=_more(shown, language),
+        evidence=tuple(_evidence(effect, language) for effect in shown),
+        more=_more([effect for effect in measured if effect not in shown], language),
         money=report_money.lines(facts.cost, facts.money, language),
         assumptions=report_money.assumed(facts.cost, facts.money, language),
-        risks=_risks(facts, shown, language),
+        risks=_risks(facts, measured, language),
         sentences=_sentences(facts, step, language),
-        footer=_("Made by Genba from the site's own records. Every number stands on the page Overview with its formula "
-                 "and query."),
+        footer=_("Made by Genba from the site's own records. Each number stands with its formula and query on the page "
+                 "Overview, benefits and what they come to on the page ROI, further measures on the page Retrainings."),
     )  # fmt: skip
+
+
+def _shown(measured: list[Effect]) -> list[Effect]:
+    """The measures that the overview's chart shows; where a run has none of them, the first ones.
+
+    The search by kinds of captions comes last, so that it pushes out no other task."""
+    headline = [effect for effect in measured if metric_words.is_headline(effect.metric)]
+    headline.sort(key=lambda effect: metric_words.is_by_captions(effect.task))
+    return (headline or measured)[:EFFECTS_SHOWN]
+
+
+def _unbroken(name: str) -> str:
+    """A metric's name whose number stays on the line of its word: top 1."""
+    return re.sub(r" (\d+)\b", "\N{NO-BREAK SPACE}\\1", name)
 
 
 def _marks(facts: Facts, language: str) -> tuple[str, ...]:
@@ -150,17 +166,16 @@ def _headline(main: Effect | None, facts: Facts, language: str) -> str:
     _ = translator(language)
     if main is None:
         return _("No effect of the corrections is measured yet.")
-    if main.verdict == "undecided":
-        return _("No effect of the corrections is proven yet.")
-    beyond = run_words.beyond_wording(facts.effects)
-    if main.verdict == "better" and beyond is not None and beyond.verdict != "better":
-        return _("No effect of the corrections beyond the template's wording is proven yet.")
     some = bool(facts.simulated[0])
-    if main.verdict == "better":
-        return _("A gain from simulated corrections is measured.") if some else _(
-            "A gain from the corrections is measured.")  # fmt: skip
-    return _("A loss from simulated corrections is measured.") if some else _(
-        "A loss from the corrections is measured.")  # fmt: skip
+    return {
+        "none": _("No effect of the corrections is proven yet."),
+        "style": _("No effect of the corrections beyond the template's wording is proven yet."),
+        "untold": _("No effect of the corrections beyond the template's wording is proven yet."),
+        "gain": _("A gain from simulated corrections is measured.") if some else _(
+            "A gain from the corrections is measured."),
+        "loss": _("A loss from simulated corrections is measured.") if some else _(
+            "A loss from the corrections is measured."),
+    }[effects.claim(facts.effects)]  # fmt: skip
 
 
 def _conclusion(facts: Facts, language: str) -> str:
@@ -200,16 +215,22 @@ def _gain(main: Effect | None, facts: Facts, language: str) -> Figure:
     _ = translator(language)
     label = _("Effect of the last retraining")
     if main is None:
-        return _missing(label, Missing("a finished retraining with a control arm"), _)
-    verdict = {"better": _("proven gain"), "worse": _("proven loss"), "undecided": _("not proven")}
+        needs = Missing("a finished retraining with a control arm")
+        if facts.effects:
+            needs = Missing(
+                "a finished retraining that measures the primary metric ([retrain] primary in genba.toml)"
+            )
+        return _missing(label, needs, _)
     simulated = facts.simulated[0]
     behind = [_("includes {n} simulated").format(n=number(simulated, language))] if simulated else []
     bounds = _("95 % interval {interval}; {metric}").format(
-        interval=words.interval(main, language), metric=words.metric_name(main.task, main.metric, language)
+        interval=words.interval(main, language),
+        metric=_unbroken(words.metric_name(main.task, main.metric, language)),
     )
     return Figure(
-        label, words.difference(main.value, main, language), (verdict[main.verdict], bounds, *behind)
-    )
+        label, words.difference(main.value, main, language),
+        (words.claim_name(facts.effects, language), bounds, *behind),
+    )  # fmt: skip
 
 
 def _left(found: Remaining | Missing, language: str) -> Figure:
@@ -227,29 +248,32 @@ def _left(found: Remaining | Missing, language: str) -> Figure:
     return Figure(label, _("about {n}").format(n=number(estimate.bad_left, language)), (bounds, *behind))
 
 
-def _contrast(main: Effect | None, language: str) -> str:
+def _contrast(first: Effect | None, language: str) -> str:
     _ = translator(language)
-    if main is None:
+    if first is None:
         return _("Each measure appears here with its interval after the first retraining.")
     text = _("{arm} against {versus}, {seeds} seeds; points are means, bars 95 % intervals")
     return text.format(
-        arm=words.arm_name(main.arm, language), versus=words.arm_name(main.versus, language), seeds=main.seeds
+        arm=words.arm_name(first.arm, language),
+        versus=words.arm_name(first.versus, language),
+        seeds=first.seeds,
     )
 
 
 def _evidence(effect: Effect, language: str) -> Evidence:
     _ = translator(language)
     verdict = {"better": _("gain"), "worse": _("loss"), "undecided": _("undecided")}
+    name = words.metric_name(effect.task, effect.metric, language)
     return Evidence(
-        words.metric_name(effect.task, effect.metric, language), words.difference(effect.value, effect, language),
+        _unbroken(name), words.difference(effect.value, effect, language),
         words.interval(effect, language), verdict[effect.verdict], effect,
     )  # fmt: skip
 
 
-def _more(shown: list[Effect], language: str) -> str:
-    """The measures that do not fit, so that none is dropped silently: also how they came out."""
+def _more(others: list[Effect], language: str) -> str:
+    """The measures that are not shown, so that none is dropped silently: also how they came out."""
     _ = translator(language)
-    rest = [effect.verdict for effect in shown[EFFECTS_SHOWN:]]
+    rest = [effect.verdict for effect in others]
     if not rest:
         return ""
     return _("{n} more measures stand on the page Retrainings: {worse} of them worse, {undecided} undecided.").format(
@@ -273,8 +297,9 @@ def _risks(facts: Facts, shown: list[Effect], language: str) -> tuple[str, ...]:
         found.append(
             _("Measured worse: {names}.").format(names=("、" if language == "ja" else ", ").join(names))
         )
-    if shown and shown[0].verdict == "undecided":
-        found.append(words.detectable_sentence(shown[0], language))
+    main = effects.main_effect(facts.effects)
+    if main is not None and main.verdict == "undecided":
+        found.append(words.detectable_sentence(main, language))
     if isinstance(facts.remaining, Missing):
         found.append(_("Nobody knows how many bad captions are left: that needs {what}.").format(
             what=_(facts.remaining.needs)))  # fmt: skip

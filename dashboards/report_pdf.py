@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reportlab.lib.styles import ParagraphStyle
 
 JAPANESE, LATIN, BOLD, SYMBOL = "HeiseiKakuGo-W5", "Helvetica", "Helvetica-Bold", "Symbol"
+UNBROKEN = "\N{NO-BREAK SPACE}"
 MISSING = "〓"  # what Japanese printers set for a character that their font lacks
 INK, MUTED, LINE, BLUE, PALE, MARK = "#1f2933", "#5f6b7a", "#d7dde5", "#0072B2", "#eef5fa", "#6b2d66"
 MARGIN_MM = 13
@@ -61,8 +62,8 @@ def markup(text: str, bold: bool = False) -> str:
 
 def _readable(text: str) -> str:
     """Without control characters; a character beyond the font's plane becomes the printers' mark for a missing one."""
-    spaced = "".join(" " if c.isspace() else c for c in text)
-    return "".join(c if ord(c) < 0x10000 else MISSING for c in spaced if c.isprintable())
+    spaced = "".join(" " if c.isspace() and c != UNBROKEN else c for c in text)
+    return "".join(c if ord(c) < 0x10000 else MISSING for c in spaced if c.isprintable() or c == UNBROKEN)
 
 
 def _font(character: str, bold: bool) -> str:
@@ -106,9 +107,10 @@ def _content(report: Report, width: float) -> list[Any]:
         return [_paragraph(report, f"{number}. {item}" if numbered else f"• {item}", 8.6, leftIndent=11,
                            firstLineIndent=-9, spaceAfter=1.5) for number, item in enumerate(items, 1)]  # fmt: skip
 
-    assumed = joined(list(report.assumptions), report.language)
-    money = [heading(_("Cost and benefit")), *listed(report.money),
-             _paragraph(report, f"{_('Assumptions')}: {assumed}", 7.6, MUTED)]  # fmt: skip
+    assumed = _("{item}: {text}").format(
+        item=_("Assumptions"), text=joined(list(report.assumptions), report.language)
+    )
+    money = [heading(_("Cost and benefit")), *listed(report.money), _paragraph(report, assumed, 7.6, MUTED)]
     risks = [heading(_("Risks")), *listed(report.risks)]
     return [
         _paragraph(report, report.title, 15, INK, True),
@@ -116,7 +118,9 @@ def _content(report: Report, width: float) -> list[Any]:
         *(_paragraph(report, mark, 8, MARK) for mark in report.marks),
         Spacer(1, 4), _lead(report, width), Spacer(1, 5), _figures(report, width),
         heading(_("Evidence")), _paragraph(report, report.contrast, 7.6, MUTED), *_evidence(report, width),
-        _grid([[money, risks]], [width / 2] * 2, [("LEFTPADDING", (1, 0), (1, 0), 8)]),
+        # A cell of a table drops the space before its first paragraph: the row itself has to give it.
+        _grid([[money, risks]], [width / 2] * 2, [
+            ("LEFTPADDING", (1, 0), (1, 0), 8), ("TOPPADDING", (0, 0), (-1, 0), 8)]),
         heading(_("To say in the meeting")), *listed(report.sentences, numbered=True),
         Spacer(1, 3), _paragraph(report, report.footer, 7, MUTED),
     ]  # fmt: skip
@@ -133,10 +137,11 @@ def _grid(rows: list[list[Any]], widths: list[float], more: list[Any]) -> Any:
 
 def _lead(report: Report, width: float) -> Any:
     _ = translator(report.language)
+    step = joined([report.next_what, report.next_why], report.language)
     inside = [
         _paragraph(report, report.headline, 12.5, INK, True),
         _paragraph(report, report.conclusion, 9),
-        _paragraph(report, f"{_('What to do next')}: {report.next_what} {report.next_why}", 9, INK, True),
+        _paragraph(report, _("{item}: {text}").format(item=_("What to do next"), text=step), 9, INK, True),
     ]
     return _grid([[inside]], [width], [
         ("BACKGROUND", (0, 0), (-1, -1), PALE), ("LINEBEFORE", (0, 0), (0, -1), 3, BLUE),

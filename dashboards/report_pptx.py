@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dashboards import words
 from dashboards.report import Figure, Report
 from dashboards.report_spans import Span, spans
 from dashboards.words import joined
@@ -65,7 +66,10 @@ def pptx(report: Report) -> bytes:
 
 def readable(text: str) -> str:
     """Without the control characters that XML has no room for."""
-    return "".join(" " if c.isspace() and c != "\n" else c for c in text if c.isspace() or c.isprintable())
+    kept = "\n\N{NO-BREAK SPACE}"
+    return "".join(
+        " " if c.isspace() and c not in kept else c for c in text if c.isspace() or c.isprintable()
+    )
 
 
 def _conclusion(slide: Any, report: Report) -> None:
@@ -78,7 +82,10 @@ def _conclusion(slide: Any, report: Report) -> None:
     for number, one in enumerate(report.figures):
         box = Box(EDGE + number * (width + 0.15), 3.5, width, 2.1)
         write(slide, box, _figure(one, _("simulated")), 13, "F5F7F9")
-    step = [Line(f"{_('What to do next')}: {report.next_what}", True), Line(report.next_why)]
+    step = [
+        Line(_("{item}: {text}").format(item=_("What to do next"), text=report.next_what), True),
+        Line(report.next_why),
+    ]
     write(slide, Box(EDGE, 5.8, WIDTH - 2 * EDGE, 1.1), step, 16, PALE)
 
 
@@ -103,7 +110,10 @@ def _evidence(slide: Any, report: Report) -> None:
                                  Line(one.verdict, one.effect.verdict != "undecided", verdict)])  # fmt: skip
         _bar(slide, Box(bars.left, at, bars.width, ROW), span)
     left = report.figures[1]
-    below = [Line(f"{left.label}: {left.value} ({joined(list(left.notes), report.language)})")]
+    text = _("{label}: {value} ({notes})")
+    below = [
+        Line(text.format(label=left.label, value=left.value, notes=words.listed(left.notes, report.language)))
+    ]
     if report.more:
         below.append(Line(report.more, colour=MUTED))
     write(slide, Box(EDGE, 5.95, WIDTH - 2 * EDGE, 1.0), below, 14, PALE)
@@ -150,13 +160,18 @@ def _money(slide: Any, report: Report) -> None:
         box = Box(EDGE + number * (third + 0.2), 1.2, third, 4.45)
         write(slide, box, [Line(title, True, BLUE, 1.15), *items], 14, "F5F7F9")
 
-    assumed = f"{_('Assumptions')}: {joined(list(report.assumptions), report.language)}"
+    assumed = _("{item}: {text}").format(
+        item=_("Assumptions"), text=joined(list(report.assumptions), report.language)
+    )
     column(
         0, _("Cost and benefit"), [*(Line(f"• {one}") for one in report.money), Line(assumed, colour=MUTED)]
     )
     column(1, _("Risks"), [Line(f"• {one}") for one in report.risks])
     column(2, _("To say in the meeting"), [Line(f"{n}. {one}") for n, one in enumerate(report.sentences, 1)])
-    step = [Line(f"{_('What to do next')}: {report.next_what}", True), Line(report.next_why)]
+    step = [
+        Line(_("{item}: {text}").format(item=_("What to do next"), text=report.next_what), True),
+        Line(report.next_why),
+    ]
     write(slide, Box(EDGE, 5.85, WIDTH - 2 * EDGE, 1.05), step, 16, PALE)
     write(slide, Box(EDGE, 6.98, WIDTH - 2 * EDGE, 0.35), [Line(report.footer, colour=MUTED)], 10)
 
@@ -247,7 +262,7 @@ def _words(text: str) -> list[str]:
     for character in text:
         if unicodedata.east_asian_width(character) in "WF":
             words += [character, ""]
-        elif character.isspace():
+        elif character.isspace() and character != "\N{NO-BREAK SPACE}":
             words[-1] += character
             words.append("")
         else:

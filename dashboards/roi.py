@@ -42,6 +42,7 @@ KINDS = ("labels", "errors", "search")
 Claim = Literal["gain", "style", "none", "loss"]
 Given = Mapping[str, float]
 
+NO_BENEFIT = Missing("at least one benefit that is measured and priced")  # what a net needs
 PRICE_NEEDED = {
     "labels": "what a label costs: give it among the assumptions",
     "errors": "how many items a month the task judges and what an error costs: give both among the assumptions",
@@ -209,7 +210,7 @@ def roi(evidence: Evidence, given: Given) -> Result:
             benefits[kind] = Benefit(kind, change, span(amount), float(amount[0]) if is_counted else 0.0)
     found = Result(
         span(cost), span(so_far), {name: span(part) for name, part in parts.items()}, benefits,
-        missing_of(benefits), missing_of(benefits), missing_of(benefits),
+        NO_BENEFIT, NO_BENEFIT, NO_BENEFIT,
         span(_break_even(so_far, flows.once_upper, given), _break_even(so_far, flows.once, given)), horizon,
     )  # fmt: skip
     if all(isinstance(one, Missing) for one in benefits.values()):
@@ -225,12 +226,6 @@ def roi(evidence: Evidence, given: Given) -> Result:
             months_to_pay(so_far - flows.once, flows.month - given["fixed_month"]),
         ),
     )  # fmt: skip
-
-
-def missing_of(benefits: Mapping[str, Benefit | Missing]) -> Missing:
-    """What a net needs: at least one benefit."""
-    commands = [one.command for one in benefits.values() if isinstance(one, Missing) and one.command]
-    return Missing("at least one benefit that is measured and priced", commands[0] if commands else "")
 
 
 def _break_even(so_far: np.ndarray, once: np.ndarray, given: Given) -> np.ndarray:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dashboards.charts import Chart
 
 MOST_BARS = 8
-YEN: dict[str, Any] = {"format": "~s", "tickCount": 5}
+YEN: dict[str, Any] = {"format": ",.0f", "tickCount": 4, "labelOverlap": "greedy"}  # 0.2k is no sum of yen
 VERDICT_OF = {"gain": "better", "loss": "worse", "none": "undecided", "style": "undecided"}
 
 

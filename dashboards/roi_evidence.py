@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dashboards import effects, run_figures
 from dashboards.figures import COMPUTE_SQL, Missing
+from dashboards.labour import SPENT
 from dashboards.roi import RESAMPLES, ROLES, Change, Claim, Evidence, hours_drawn
 from data.errors import GenbaError
 from data.site import Site
@@ -36,21 +37,10 @@ Row = dict[str, Any]
 MeasuredChanges = dict[str, Change | Missing]
 Changes = Callable[[Site, "str | None", Side, int, str], MeasuredChanges]
 
-# Time counts whether or not the answer was replaced later. A lot's corrections repeat the time of its checks.
-HOURS_SQL = """
+# The seconds of dashboards/labour.py, by how many answers took so many, to draw them anew.
+ANSWERS_SQL = f"""
 SELECT role, simulated, round(seconds) AS whole_seconds, count(*) AS answers, sum(seconds) AS seconds
-FROM (
-    SELECT CASE WHEN a.pair_id IS NULL THEN 'staff' ELSE 'audit' END AS role, c.simulated, c.active_seconds AS seconds
-    FROM corrections c LEFT JOIN audits a ON a.pair_id = c.old_pair_id AND a.drawn_at <= c.created_at
-    WHERE c.source <> 'lot'
-    UNION ALL
-    SELECT 'review', coalesce(simulated, false), active_seconds FROM reviews WHERE answered_at IS NOT NULL
-    UNION ALL
-    SELECT 'lead', false, active_seconds FROM adjudications
-    UNION ALL
-    SELECT 'lead', coalesce(p.simulated, false), k.active_seconds
-    FROM lot_checks k LEFT JOIN annotators p ON p.name = k.checked_by
-    WHERE k.active_seconds IS NOT NULL)
+FROM ({SPENT})
 GROUP BY ALL
 ORDER BY ALL
 """
@@ -75,7 +65,7 @@ def found(site: Site, side: Side, error_task: str, measure: Changes | None = Non
     measure = measure or changes
     run_id = effects.last_run(site)
     with site.connect() as db:
-        rows = db.rows(HOURS_SQL)
+        rows = db.rows(ANSWERS_SQL)
         compute_hours = float(db.value(COMPUTE_SQL))
         promoted = db.value(PROMOTED_SQL, [run_id or ""])
     simulated, corrections = effects.simulated_share(site, run_id) if run_id else (0, 0)
@@ -91,7 +81,7 @@ def has_simulated(site: Site) -> bool:
 
 
 def hours(rows: Sequence[Row], side: Side) -> dict[str, np.ndarray]:
-    """role -> (1 + R,) hours. rows: of HOURS_SQL."""
+    """role -> (1 + R,) hours. rows: of ANSWERS_SQL."""
     import numpy as np
 
     rng = np.random.default_rng(0)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from math import isfinite
 
-from annotate import queue, stopping
 from annotate.seconds import seconds_model
 from annotate.stopping import Ahead as NextHundred
-from dashboards import figures, forecast, roi, roi_evidence
+from dashboards import figures, forecast, kept, roi, roi_evidence
 from dashboards.assumptions import Assumptions
 from dashboards.figures import Missing
 from dashboards.forecast import Ahead, Curve
@@ -63,11 +62,11 @@ def prospect(site: Site, side: Side, yen_second: float, worth_jpy: float | None)
 
     yen_second: see `yen_a_second`. worth_jpy: what a bad caption costs that stays; None: nobody has said.
     """
-    remaining = figures.remaining(site)
+    remaining = kept.remaining(site)
     left = None if isinstance(remaining, Missing) else remaining.estimate
     needed = forecast.history(site, with_simulated=side == "simulated")
-    curve, waiting = forecast.fit(needed), queue.count(site)
-    hundred = stopping.next_hundred(site, left, worth_jpy)
+    curve, waiting = forecast.fit(needed), kept.waiting(site)
+    hundred = kept.next_hundred(site, left, worth_jpy)
     points = forecast.blocks(needed) if len(needed) else []
     ahead: Ahead | Missing
     if isinstance(curve, Missing):

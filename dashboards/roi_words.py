@@ -162,8 +162,10 @@ def net_words(result: Result, language: str) -> str:
 def ratio_words(span: Span, language: str) -> tuple[str, str]:
     """(value, interval) of benefit / cost: "2.10", "1.30 to 3.00"."""
     _ = translator(language)
-    low, high = (number(end, language, 2) for end in (span.low, span.high))
-    return number(span.value, language, 2), _("{low} to {high}").format(low=low, high=high)
+    value, low, high = (
+        number(one, language, 2).replace("-", "−") for one in (span.value, span.low, span.high)
+    )
+    return value, _("{low} to {high}").format(low=low, high=high)
 
 
 def day(value: date | None, language: str) -> str:

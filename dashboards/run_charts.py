@@ -143,7 +143,10 @@ def _or(value: float | None, other: float) -> float:
 
 
 def slots_chart(found: Sequence[SlotEffect], names: dict[str, str], language: str) -> Chart:
-    """What each item of the template brought to one metric: point and 95 % interval with a zero line."""
+    """What each item of the template brought to one metric: point and 95 % interval with a zero line. names: slot ->
+    what it is called, in the order of the rows."""
+    order = list(names)
+    found = sorted(found, key=lambda e: order.index(e.slot) if e.slot in order else len(order))
     first = found[0]
     by = scale(first.unit)
     rows = [
@@ -159,7 +162,7 @@ def slots_chart(found: Sequence[SlotEffect], names: dict[str, str], language: st
         metric=words.metric_name(first.task, first.metric, language),
         unit=run_words.unit(first.unit, language),
     )
-    return _interval_rows(rows, title, (_("Item"), _("Seconds to write")), language)
+    return interval_rows(rows, title, (_("Item"), _("Seconds to write")), language)
 
 
 def gaps_chart(found: Sequence[Gap], language: str) -> Chart:
@@ -178,10 +181,10 @@ def gaps_chart(found: Sequence[Gap], language: str) -> Chart:
         metric=words.metric_name(first.task, first.metric, language),
         unit=run_words.unit(first.unit, language),
     )
-    return _interval_rows(rows, title, (_("Slice"), _("Test items")), language)
+    return interval_rows(rows, title, (_("Slice"), _("Test items")), language)
 
 
-def _interval_rows(rows: list[dict[str, Any]], title: str, asked: tuple[str, str], language: str) -> Chart:
+def interval_rows(rows: list[dict[str, Any]], title: str, asked: tuple[str, str], language: str) -> Chart:
     """Rows with point and interval around zero; colour and shape both say the verdict."""
     import altair as alt
     import pandas
@@ -217,3 +220,31 @@ def _interval_rows(rows: list[dict[str, Any]], title: str, asked: tuple[str, str
         base.mark_point(size=100, filled=True, opacity=1).encode(x="value:Q", y=y, color=colour, shape=shape,
                                                                  tooltip=tooltip),
     ).properties(height=height))  # fmt: skip
+
+
+LEGEND_COLUMNS, LEGEND_ROW, LEGEND_COLUMN = 5, 22, 190  # px
+NO_LABEL = "#e2e5e9"  # as training/examples.py draws it
+
+
+def classes_legend(classes: Sequence[tuple[str, str]]) -> Chart:
+    """A square in its colour and a name for each class, (name, colour), in rows."""
+    import altair as alt
+    import pandas
+
+    rows = pandas.DataFrame(
+        {"name": name, "colour": colour, "row": place // LEGEND_COLUMNS, "column": place % LEGEND_COLUMNS}
+        for place, (name, colour) in enumerate(classes)
+    )
+    base = alt.Chart(rows).encode(
+        x=alt.X("column:Q", axis=None, scale=alt.Scale(domain=[-0.05, LEGEND_COLUMNS])),
+        y=alt.Y("row:O", axis=None), tooltip=alt.Tooltip("name:N", title=None),
+    )  # fmt: skip
+    squares = base.mark_square(size=160, opacity=1, stroke=MUTED, strokeWidth=0.5).encode(
+        color=alt.Color("colour:N", scale=None)
+    )
+    names = base.mark_text(align="left", dx=12, color=INK, fontSize=12, limit=LEGEND_COLUMN - 26).encode(
+        text="name:N"
+    )
+    height = LEGEND_ROW * (1 + (len(classes) - 1) // LEGEND_COLUMNS)
+    width = LEGEND_COLUMN * LEGEND_COLUMNS
+    return look(alt.layer(squares, names).properties(height=height + 10, width=width))

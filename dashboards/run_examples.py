@@ -4,27 +4,35 @@
     examples(site, run_id, "segmentation")   # photos with the IoU of each arm, averaged over its seeds
 
 before: the arm `original` (else `base`), after: the arm `corrected`: same photos, steps and seeds, so the difference
-is what the corrections did. Ranks are compared by 1/rank: from 5 to 1 is a larger step than from 150 to 80.
+is what the corrections did. Ranks are compared by 1/rank: from 5 to 1 is a larger step than from 150 to 80. What the
+two arms answered there was kept by the run itself (training/examples.py); `kept` reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.errors import GenbaError
+from data.map_pictures import keep_map_picture
 from data.site import Site
 from training import runs
-from training.measures import mean_iou
+from training.compare import BASE, CORRECTED, ORIGINAL
+from training.examples import (
+    FOLDER,
+    INDEX,
+    METRICS,
+    MOST,
+    Answer,
+    gain_of,
+    mean_values,
+    picture_name,
+    values_of,
+)
 
-if TYPE_CHECKING:
-    import numpy as np
-
-AFTER, CONTROL, BASE = "corrected", "original", "base"
-MOST = 4  # on either side
-METRICS = {"retrieval": "median_rank_text_to_image", "segmentation": "miou", "depth": "rmse"}
 Row = dict[str, Any]
 
 
@@ -44,13 +52,30 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a run kept of one task. items: item -> what was answered. classes: (name, colour) of those in the pictures.
+
+    Of retrieval an item's value is arm -> Answer; of depth (nearest, farthest) metres of its pictures; of segmentation
+    None. has_unlabelled: whether the truth has pixels without a label.
+    """
+
+    items: dict[str, Any]
+    classes: list[tuple[str, str]]
+    has_unlabelled: bool
+    seed: int
+
+
+@dataclass(frozen=True)
 class Changed:
-    """The items that changed most. versus: the arm that `before` is of. compared: how many items there are."""
+    """The items that changed most. versus: the arm that `before` is of. compared: how many items there are. kept: None
+    where the run kept no answers; then `lacks` says why: "older" than that, or without one of the two "arms"."""
 
     better: list[Example]
     worse: list[Example]
     versus: str
     compared: int
+    kept: Kept | None = None
+    lacks: str = ""
 
 
 BARRED_SQL = """
@@ -69,8 +94,8 @@ def examples(site: Site, run_id: str, task: str) -> Changed | None:
         raise GenbaError(f"The results of the run {run_id} are gone: there is no {path}.",
                          next=f"genba retrain {site.root}")  # fmt: skip
     values = read_values(path, task)
-    versus = CONTROL if CONTROL in values else BASE
-    if AFTER not in values or versus not in values:
+    versus = ORIGINAL if ORIGINAL in values else BASE
+    if CORRECTED not in values or versus not in values:
         return None
     with site.connect() as db:
         snapshot = db.value("SELECT snapshot_id FROM runs WHERE run_id = ?", [run_id])
@@ -79,11 +104,45 @@ def examples(site: Site, run_id: str, task: str) -> Changed | None:
     found = [
         Example(task, item, image_id, caption, values[versus][item], after, values.get(BASE, {}).get(item),
                 gain_of(task, values[versus][item], after))
-        for item, after in values[AFTER].items()
+        for item, after in values[CORRECTED].items()
         for image_id, caption in [items.get(item, (item, ""))]
         if image_id not in barred
     ]  # fmt: skip
-    return most_changed(found, versus)
+    answered = kept(site, run_id, task, barred)
+    if answered is None:
+        changed = most_changed(found, versus)
+        has_index = (runs.folder(site, run_id) / FOLDER / INDEX).is_file()
+        return replace(changed, lacks="" if has_index else "older" if versus == ORIGINAL else "arms")
+    shown = [one for one in found if one.item in answered.items]
+    return replace(most_changed(shown, versus), compared=len(found), kept=answered)
+
+
+def kept(site: Site, run_id: str, task: str, barred: Container[str] = ()) -> Kept | None:
+    """What the run kept, or None: it is older, lacks the arms, or did not measure the task. barred: photos that are not
+    shown, also not as an answer."""
+    path = runs.folder(site, run_id) / FOLDER / INDEX
+    if not path.is_file():
+        return None
+    index = json.loads(path.read_text(encoding="utf-8"))
+    of_task = index["tasks"].get(task)
+    if of_task is None:
+        return None
+    items = of_task["items"]
+    if task == "retrieval":
+        items = {
+            item: {
+                arm: Answer("" if one["photo"] in barred else one["photo"], one["caption"])
+                for arm, one in arms.items()
+            }
+            for item, arms in items.items()
+        }
+    classes = [(str(name), str(colour)) for name, colour in of_task.get("classes", [])]
+    return Kept(items, classes, bool(of_task.get("has_unlabelled")), int(index["seed"]))
+
+
+def picture_key(site: Site, run_id: str, task: str, item: str, of: str) -> str:
+    """The key of a kept map for a browser (data/heat_maps.py). of: an arm, or "truth". Raises GenbaError."""
+    return keep_map_picture(site, runs.folder(site, run_id) / FOLDER / picture_name(task, item, of), item)
 
 
 def most_changed(found: Sequence[Example], versus: str, most: int = MOST) -> Changed:
@@ -94,64 +153,22 @@ def most_changed(found: Sequence[Example], versus: str, most: int = MOST) -> Cha
     return Changed(better, worse, versus, len(found))
 
 
-def gain_of(task: str, before: float, after: float) -> float:
-    """gain_of("retrieval", 5, 1) == 0.8; gain_of("segmentation", 0.5, 0.75) == 0.25; gain_of("depth", 2, 1) == 1"""
-    if task == "retrieval":
-        return 1 / after - 1 / before
-    return before - after if task == "depth" else after - before
-
-
 def read_values(path: Path, task: str) -> dict[str, dict[str, float]]:
     """arm -> item -> its value, the mean over the seeds (of ranks: the harmonic one, as they are compared)."""
     import numpy as np
     import pyarrow.parquet as parquet
 
     wanted = [("task", "=", task), ("metric", "=", METRICS[task])]
-    table = parquet.read_table(path, columns=["arm", "item", "statistics"], filters=wanted)
+    table = parquet.read_table(path, columns=["arm", "seed", "item", "statistics"], filters=wanted)
     rows = table.to_pylist()
-    found: dict[str, dict[str, list[float]]] = {}
     if not rows:
         return {}
-    values = VALUES[task](np.array([row["statistics"] for row in rows]))
+    values = values_of(task, np.array([row["statistics"] for row in rows]))
+    found: dict[str, dict[int, dict[str, float]]] = {}
     for row, value in zip(rows, values, strict=True):
         if np.isfinite(value):
-            found.setdefault(row["arm"], {}).setdefault(row["item"], []).append(float(value))
-    mean = _harmonic if task == "retrieval" else _mean
-    return {arm: {item: mean(seeds) for item, seeds in items.items()} for arm, items in found.items()}
-
-
-def _ranks(statistics: np.ndarray) -> np.ndarray:
-    ranks: np.ndarray = statistics[:, 0]
-    return ranks
-
-
-def _iou(statistics: np.ndarray) -> np.ndarray:
-    """The mean over the classes that the photo shows; NaN where nothing is labelled."""
-    import numpy as np
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return mean_iou(statistics)
-
-
-def _rmse(statistics: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: np.ndarray = np.sqrt(statistics[:, 0] / statistics[:, 1])
-    return found
-
-
-VALUES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "retrieval": _ranks, "segmentation": _iou, "depth": _rmse,
-}  # fmt: skip
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _harmonic(values: Sequence[float]) -> float:
-    return len(values) / sum(1 / value for value in values)
+            found.setdefault(row["arm"], {}).setdefault(row["seed"], {})[row["item"]] = float(value)
+    return {arm: mean_values(task, list(by_seed.values())) for arm, by_seed in found.items()}
 
 
 def _items(site: Site, snapshot_id: str) -> dict[str, tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 from dashboards.effects import FRACTIONS, metric_place
 from data.errors import GenbaError
 from data.site import Site
+from training.edge_check import Comparison
 from training.label_efficiency import Equivalent
 from training.model_files import read_meta
 
@@ -113,7 +114,7 @@ def efficiency(site: Site, run_id: str) -> dict[tuple[str, str], list[Share]]:
     """(task, metric) -> points of all arms and seeds."""
     with site.connect() as db:
         found = [Share(**row) for row in db.rows(EFFICIENCY_SQL, [run_id])]
-    return _grouped(found)
+    return _grouped(found, site)
 
 
 def equivalents(site: Site, run_id: str) -> list[Equivalent]:
@@ -125,22 +126,23 @@ def slot_effects(site: Site, run_id: str) -> dict[tuple[str, str], list[SlotEffe
     """(task, metric) -> effects of the template's items."""
     with site.connect() as db:
         found = [SlotEffect(**row) for row in db.rows(SLOTS_SQL, [run_id])]
-    return _grouped(found)
+    return _grouped(found, site)
 
 
 def gaps(site: Site, run_id: str) -> dict[tuple[str, str], list[Gap]]:
     """(task, metric) -> every part of every slice, all arms."""
     with site.connect() as db:
         found = [Gap(**row) for row in db.rows(GAPS_SQL, [run_id])]
-    return _grouped(found)
+    return _grouped(found, site)
 
 
-def _grouped(found: list[Any]) -> dict[tuple[str, str], list[Any]]:
-    """By metric, the main ones first."""
+def _grouped(found: list[Any], site: Site) -> dict[tuple[str, str], list[Any]]:
+    """By metric, the primary one first."""
+    primary = site.settings.retrain.primary_metric
     groups: dict[tuple[str, str], list[Any]] = {}
     for one in found:
         groups.setdefault((one.task, one.metric), []).append(one)
-    return dict(sorted(groups.items(), key=lambda group: metric_place(*group[0])))
+    return dict(sorted(groups.items(), key=lambda group: metric_place(group[0][0], group[0][1], primary)))
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,30 @@ def checklists(site: Site, model_id: str) -> list[Checklist]:
     """The newest first."""
     with site.connect() as db:
         return [Checklist(**row) for row in db.rows(CHECKLISTS_SQL, [model_id])]
+
+
+@dataclass(frozen=True)
+class Export:
+    """One for devices. report: what it was measured at beside its model."""
+
+    export_id: str
+    model_id: str
+    format: str
+    precision: str
+    path: str
+    report: Comparison
+    exported_by: str
+    exported_at: datetime
+
+
+EXPORTS_SQL = "SELECT * FROM edge_exports WHERE model_id = ? ORDER BY exported_at DESC, export_id"
+
+
+def exports(site: Site, model_id: str) -> list[Export]:
+    """The newest first."""
+    with site.connect() as db:
+        rows = db.rows(EXPORTS_SQL, [model_id])
+    return [Export(**{**row, "report": Comparison.of(row["report"]["report"])}) for row in rows]
 
 
 @dataclass(frozen=True)

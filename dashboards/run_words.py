@@ -16,23 +16,13 @@ from dashboards.run_figures import Gap, Lineage
 from data.messages import number, translator
 from training.label_efficiency import Equivalent
 
-REWORDED = "reworded"
 Row = dict[str, Any]
-
-
-def beyond_wording(found: Sequence[Effect]) -> Effect | None:
-    """The main metric against the reworded arm, or None where the run had none."""
-    main = measured.main_effect(list(found))
-    if main is None:
-        return None
-    wanted = (main.task, main.metric, main.arm, REWORDED)
-    return next((e for e in found if (e.task, e.metric, e.arm, e.versus) == wanted), None)
 
 
 def claim(found: Sequence[Effect], language: str) -> str:
     """What may be said of the corrections' gain beyond style, in one sentence."""
     _ = translator(language)
-    main, beyond = measured.main_effect(list(found)), beyond_wording(found)
+    main, beyond = measured.main_effect(found), measured.beyond_wording(found)
     if main is None:
         return ""
     if beyond is None:
@@ -41,7 +31,7 @@ def claim(found: Sequence[Effect], language: str) -> str:
         "value": words.difference(beyond.value, beyond, language),
         "interval": words.interval(beyond, language),
     }
-    if main.verdict == "better" and beyond.verdict == "better":
+    if measured.claim(found) == "gain":
         return _("It goes beyond the wording: {value} against the reworded captions ({interval}).").format(
             **facts
         )
@@ -71,7 +61,7 @@ def verdict_name(verdict: str, language: str) -> str:
 
 def unit(name: str, language: str) -> str:
     _ = translator(language)
-    return _("points") if name in FRACTIONS else name
+    return _("points") if name in FRACTIONS else words.unit_word(name, language)
 
 
 def amount(value: float, unit_name: str, language: str, with_unit: bool = True) -> str:
@@ -88,10 +78,12 @@ def span(low: float, high: float, unit_name: str, language: str) -> str:
 
 
 def value(number_: float, unit_name: str, language: str) -> str:
-    """A metric: 45.2 %, 0.383 m."""
+    """A metric: 45.2 %, 0.383 m, 3 places."""
     if unit_name in FRACTIONS:
         return f"{number(number_ * 100, language, 1)} %"
-    return f"{number(number_, language, 3)} {unit_name}"
+    space = "" if language == "ja" and unit_name == words.RANK else " "
+    shown = number(number_, language, words.digits_of(number_, unit_name))
+    return f"{shown}{space}{words.unit_word(unit_name, language)}"
 
 
 def equivalent(found: Equivalent, language: str) -> str:
@@ -127,12 +119,16 @@ def slice_name(name: str, language: str) -> str:
 def part_name(gap: Gap, language: str) -> str:
     """line: A"""
     _ = translator(language)
-    part = (
-        {"ja": _("Japanese"), "en": _("English")}.get(gap.part, gap.part)
-        if gap.slice == "language"
-        else gap.part
-    )
-    return f"{slice_name(gap.slice, language)}: {part}"
+    part = part_value(gap.slice, gap.part, language)
+    return _("{item}: {text}").format(item=slice_name(gap.slice, language), text=part)
+
+
+def part_value(column: str, value: str, language: str) -> str:
+    """A part of a slice in words: languages have names, other columns keep the site's own values."""
+    _ = translator(language)
+    if column != "language":
+        return value
+    return {"ja": _("Japanese"), "en": _("English"), "und": _("no known language")}.get(value, value)
 
 
 def lineage_facts(found: Lineage, language: str) -> dict[str, str]:

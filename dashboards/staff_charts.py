@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLOURS = [BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 MOST_LINES = len(COLOURS)  # more lines than that nobody can tell apart
+LEGEND_COLUMNS = 3
 
 
 def days_chart(days: Mapping[tuple[date, bool], int], language: str) -> Chart:
@@ -26,13 +27,14 @@ def days_chart(days: Mapping[tuple[date, bool], int], language: str) -> Chart:
     _ = translator(language)
     kinds = {False: _("people"), True: _("simulated")}
     rows = pandas.DataFrame(
-        {"day": day.isoformat(), "who": kinds[simulated], "answers": n}
+        {"day": day.isoformat(), "who": kinds[simulated], "place": int(simulated), "answers": n}
         for (day, simulated), n in sorted(days.items())
     )
     bars = alt.Chart(rows).mark_bar().encode(
         x=alt.X("day:O", title=_("Day"), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
         y=alt.Y("answers:Q", title=_("Answers"), axis=COUNTS),
-        color=alt.Color("who:N", scale=alt.Scale(domain=list(kinds.values()), range=[BLUE, SKY])),
+        color=alt.Color("who:N", scale=alt.Scale(domain=list(kinds.values()), range=[BLUE, PURPLE])),
+        order=alt.Order("place:Q"),
         tooltip=[alt.Tooltip("day:O", title=_("Day")), alt.Tooltip("who:N", title=_("Who")),
                  alt.Tooltip("answers:Q", title=_("Answers"))],
     )  # fmt: skip
@@ -57,8 +59,9 @@ def curve_chart(curve: Sequence[Step], called: Callable[[Step], str], language: 
          "which": f"{step.first} – {step.last}", "median": step.median_seconds, "low": step.low_seconds,
          "high": step.high_seconds} for step in curve if called(step) in shown
     )  # fmt: skip
-    color = alt.Color("who:N", scale=alt.Scale(domain=shown, range=COLOURS[: len(shown)]))
-    shape = alt.Shape("who:N", scale=alt.Scale(domain=shown, range=SHAPES[: len(shown)]))
+    legend = alt.Legend(columns=LEGEND_COLUMNS, labelLimit=150, symbolOpacity=1)
+    color = alt.Color("who:N", legend=legend, scale=alt.Scale(domain=shown, range=COLOURS[: len(shown)]))
+    shape = alt.Shape("who:N", legend=legend, scale=alt.Scale(domain=shown, range=SHAPES[: len(shown)]))
     tooltip = [
         alt.Tooltip("who:N", title=_("Who")), alt.Tooltip("which:N", title=_("Answers so far")),
         alt.Tooltip("median:Q", title=_("Median, seconds"), format=".1f"), alt.Tooltip("answers:Q", title=_("Answers")),

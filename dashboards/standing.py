@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from annotate import audit, queue
+from dashboards import kept
 from data.site import Site
 from training import registry
 
@@ -19,7 +19,7 @@ class Standing:
 
     site: str
     pairs: int  # legacy and draft pairs
-    scored: int
+    scored: int  # captions, corrections among them, by the encoder that ranks the queue
     waiting: int  # in the ranked queue
     judged: int
     drawn: int  # audit pairs
@@ -34,7 +34,7 @@ class Standing:
 
 STANDING_SQL = """
 SELECT (SELECT count(*) FROM pairs WHERE origin IN ('legacy', 'draft')) AS pairs,
-       (SELECT count(DISTINCT pair_id) FROM scores) AS scored,
+       (SELECT count(*) FROM scores WHERE encoder = $encoder) AS scored,
        (SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active') AS judged,
        (SELECT count(*) FROM audits) AS drawn
 """
@@ -50,9 +50,9 @@ ORDER BY created_at DESC LIMIT 1
 
 def standing(site: Site) -> Standing:
     """Count what the next step depends on."""
-    waiting, audit_waiting = queue.count(site), audit.waiting(site)
+    waiting, audit_waiting = kept.waiting(site), kept.audit_waiting(site)
     with site.connect() as db:
-        counts = db.rows(STANDING_SQL)[0]
+        counts = db.rows(STANDING_SQL, {"encoder": site.queue_encoder(db)})[0]
         run = db.one(LAST_RUN_SQL)
         since = db.value(SINCE_SQL, [run["created_at"] if run else datetime.min])
         candidate = db.value(

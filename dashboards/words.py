@@ -6,7 +6,9 @@ No sentence here claims a gain, or a loss, whose interval includes zero: the wor
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,15 +19,19 @@ from dashboards.standing import Standing
 from data.messages import number, translator
 from data.settings import RetrainSection
 from data.site import Site
+from data.template_schema import Option, Slot
+from data.templates import Template
 
 CORRECTIONS_BEFORE_RETRAIN = (
     100  # when genba.toml sets no policy: fewer than this rarely show above the noise
 )
 AUDIT_SIZE = 100
+RANK = "rank"  # the unit of a median rank
+MOST_DIGITS = 6
 
 
-def metric_name(task: str, metric: str, language: str) -> str:
-    """A metric in words; one that this file does not know keeps its own name."""
+def metric_name(task: str, metric: str, language: str, labels: Mapping[str, str] | None = None) -> str:
+    """A metric in words; one that this file does not know keeps its own name. labels: of `slot_labels`."""
     _ = translator(language)
     recall = re.search(r"recall(?:_at_|@)(\d+)", metric)
     where = f"{task}_{metric}"
@@ -47,22 +53,50 @@ def metric_name(task: str, metric: str, language: str) -> str:
         return _("Regions found in the photo (mIoU)")
     if "rmse" in metric.lower():
         return _("Error of depth (RMSE)")
-    return metric_words(task, metric, language)
+    return metric_words(task, metric, language, labels)
+
+
+def slot_labels(template: Template, language: str) -> dict[str, str]:
+    """Id -> what the template calls the item, or the answer, in this language, else in the first one that it has."""
+    found: dict[str, str] = {}
+    options = [option for slot in template.slots for option in slot.options]
+    items: list[Slot | Option] = [*template.slots, *options]
+    for one in items:
+        called = {str(spoken): label for spoken, label in one.label.items()}
+        found.setdefault(one.id, called.get(language) or next(iter(called.values()), one.id))
+    return found
 
 
 def unit_name(effect: Effect, language: str) -> str:
     """The unit of a difference: points for shares, else the metric's own."""
     _ = translator(language)
-    return _("points") if effect.is_fraction else effect.unit
+    return _("points") if effect.is_fraction else unit_word(effect.unit, language)
+
+
+def unit_word(unit: str, language: str) -> str:
+    """A unit that has a word: a median rank is counted in places; metres stay m."""
+    _ = translator(language)
+    return _("places") if unit == RANK else unit
+
+
+def digits_of(value: float, unit: str, *beside: float) -> int:
+    """Decimals of a number. beside: the ends of its interval.
+
+    A rank is whole, or half where the median lies between two or the seeds differ. Metres have three, more where all of
+    them would be zeros."""
+    if unit == RANK:
+        return 0 if round(value, 1) == round(value) else 1
+    largest = max(abs(one) for one in (value, *beside))
+    return 3 if largest >= 0.001 or not largest else min(1 - math.floor(math.log10(largest)), MOST_DIGITS)
 
 
 def difference(value: float, effect: Effect, language: str, unit: bool = True) -> str:
-    """A signed difference with unit: +9.8 points, -0.021 m. Shares are shown times 100."""
+    """A signed difference with unit: +9.8 points, -0.021 m, ±0 places. Shares are shown times 100."""
     shown = value * 100 if effect.is_fraction else value
-    digits = 1 if effect.is_fraction else 3
+    digits = 1 if effect.is_fraction else digits_of(shown, effect.unit, effect.low, effect.high)
     sign = "+" if shown > 0 else "−" if round(shown, digits) < 0 else "±"
     text = f"{sign}{number(abs(shown), language, digits)}"
-    space = "" if language == "ja" and effect.is_fraction else " "
+    space = "" if language == "ja" and (effect.is_fraction or effect.unit == RANK) else " "
     return f"{text}{space}{unit_name(effect, language)}" if unit else text
 
 
@@ -81,21 +115,28 @@ def effect_sentence(found: list[Effect], language: str, is_last: bool = True) ->
     _ = translator(language)
     subject = _("The last retraining") if is_last else _("This retraining")
     main = measured.main_effect(found)
+    if main is None and found:
+        return _("{subject} did not measure the primary metric, so no gain is claimed.").format(
+            subject=subject
+        )
     if main is None:
         return _("{subject} ended without a comparison, so no gain is measured.").format(subject=subject)
     text = {
-        "better": _("{subject} brought a gain: “{metric}” changed by {value} (95 % interval {interval})."),
-        "worse": _("{subject} brought a loss: “{metric}” changed by {value} (95 % interval {interval})."),
-        "undecided": _(
+        "gain": _("{subject} brought a gain: “{metric}” changed by {value} (95 % interval {interval})."),
+        "loss": _("{subject} brought a loss: “{metric}” changed by {value} (95 % interval {interval})."),
+        "none": _(
             "{subject} proves no effect: “{metric}” changed by {value}, "
             "and the 95 % interval, {interval}, includes zero."
         ),
-    }[main.verdict]
-    if main.verdict == "better" and _is_style_alone(found, main):
-        text = _(
-            "{subject} raised “{metric}” by {value} (95 % interval {interval}) over the original captions, but not "
+        "style": _(
+            "{subject} improved “{metric}” by {value} (95 % interval {interval}) over the original captions, but not "
             "provenly over the same content in the template's words: no gain is claimed."
-        )
+        ),
+        "untold": _(
+            "{subject} improved “{metric}” by {value} (95 % interval {interval}) over the original captions, but it "
+            "has no reworded arm to tell content from wording: no gain is claimed."
+        ),
+    }[measured.claim(found)]
     first = text.format(
         subject=subject,
         metric=metric_name(main.task, main.metric, language),
@@ -105,16 +146,26 @@ def effect_sentence(found: list[Effect], language: str, is_last: bool = True) ->
     return joined([first, _others(found, main, language)], language)
 
 
-def _is_style_alone(found: list[Effect], main: Effect) -> bool:
-    """Whether the run has a reworded arm beyond which no gain is proven: then style alone may have raised it."""
-    wanted = (main.task, main.metric, main.arm, "reworded")
-    beyond = [e for e in found if (e.task, e.metric, e.arm, e.versus) == wanted]
-    return any(e.verdict != "better" for e in beyond)
+def claim_name(found: list[Effect], language: str) -> str:
+    """What may be claimed of a run, in two or three words: for a badge."""
+    _ = translator(language)
+    return {
+        "gain": _("proven gain"),
+        "loss": _("proven loss"),
+        "none": _("not proven"),
+        "style": _("not proven beyond the wording"),
+        "untold": _("wording not ruled out"),
+    }[measured.claim(found)]
 
 
 def joined(sentences: list[str], language: str) -> str:
     """Sentences one after the other; Japanese puts no space between them."""
     return ("" if language == "ja" else " ").join(filter(None, sentences))
+
+
+def listed(notes: Sequence[str], language: str) -> str:
+    """Notes that are no sentences, one after the other."""
+    return ("、" if language == "ja" else "; ").join(notes)
 
 
 def _others(found: list[Effect], main: Effect, language: str) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,11 +89,20 @@ def keep_heat_map(
     Raises GenbaError for a photo that cannot be shown.
     """
     key = hashlib.sha256(f"{image_id} {heat.shape} {box} {heat.tobytes().hex()}".encode()).hexdigest()
-    path = _path(site, key)
-    if not path.exists():
+
+    def made() -> Image.Image:
         with Image.open(served_copy(site, image_id)) as photo:
             photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-            made = laid_over(photo, heat, box)
+            return laid_over(photo, heat, box)
+
+    return keep_picture(site, key, made)
+
+
+def keep_picture(site: Site, key: str, make: Callable[[], Image.Image]) -> str:
+    """Write what `make` gives, unless it is there, and return its key: 64 hexadecimal digits that stand for it."""
+    path = _path(site, key)
+    if not path.exists():
+        made = make()
         path.parent.mkdir(exist_ok=True)
         _remove_old(path.parent)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")

@@ -173,6 +173,22 @@ MIGRATIONS: list[str] = [
         export_id VARCHAR PRIMARY KEY, model_id VARCHAR NOT NULL, format VARCHAR NOT NULL, precision VARCHAR NOT NULL,
         path VARCHAR NOT NULL, report JSON NOT NULL, exported_by VARCHAR NOT NULL, exported_at TIMESTAMP NOT NULL);
     """,
+    # What was looked through for personal data, what was found (the same finding has the same id for good), what a lead
+    # decided; pairs that a lead put at the head of the queue. Items: a caption_id or an image_id.
+    """
+    CREATE TABLE privacy_scans (
+        kind VARCHAR NOT NULL, item VARCHAR NOT NULL, detector VARCHAR NOT NULL, problem VARCHAR,
+        scanned_at TIMESTAMP NOT NULL, PRIMARY KEY (kind, item));
+    CREATE TABLE privacy_findings (
+        finding_id VARCHAR PRIMARY KEY, kind VARCHAR NOT NULL, item VARCHAR NOT NULL, what VARCHAR NOT NULL,
+        text VARCHAR NOT NULL, detail JSON NOT NULL, found_at TIMESTAMP NOT NULL);
+    CREATE TABLE privacy_decisions (
+        decision_id VARCHAR PRIMARY KEY, finding_id VARCHAR NOT NULL, decision VARCHAR NOT NULL,
+        correction_id VARCHAR, decided_by VARCHAR NOT NULL, decided_at TIMESTAMP NOT NULL,
+        undone_by VARCHAR, undone_at TIMESTAMP);
+    CREATE TABLE queue_first (
+        pair_id VARCHAR PRIMARY KEY, reason VARCHAR NOT NULL, sent_by VARCHAR NOT NULL, sent_at TIMESTAMP NOT NULL);
+    """,
 ]
 
 

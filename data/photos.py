@@ -51,6 +51,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation -> what makes it upright
 ORIENTATION, EXIF_IFD, DATE_TIME, DATE_TIME_ORIGINAL = 0x0112, 0x8769, 0x0132, 0x9003
+GPS_IFD = 0x8825  # 1, 3: N or S, E or W; 2, 4: degrees, minutes, seconds
 EMPTY_TAIL = 256  # so many zero bytes after an unfinished JPEG: a copy that broke off on a preallocated disk
 
 _limit_lock = threading.Lock()
@@ -120,6 +121,12 @@ def read_size(path: Path) -> tuple[int, int]:
     with _opened(path) as image:
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def read_position(path: Path) -> tuple[float, float] | None:
+    """(latitude, longitude) in degrees from the file's EXIF, or None where it names no place. Raises PhotoError."""
+    with _opened(path) as image:
+        return _position(_exif(image))
 
 
 def image_hash(path: Path) -> str:
@@ -287,3 +294,19 @@ def _taken_at(image: Image.Image) -> datetime | None:
         return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S") if text else None
     except (ValueError, KeyError, TypeError, SyntaxError, OSError, struct.error):
         return None  # a camera without a set clock writes 0000:00:00
+
+
+def _position(exif: Image.Exif) -> tuple[float, float] | None:
+    """A damaged or half-written place counts as none."""
+    try:
+        gps = exif.get_ifd(GPS_IFD)
+        latitude, longitude = (
+            sum(float(part) / 60**power for power, part in enumerate(gps[key])) for key in (2, 4)
+        )
+        found = (
+            latitude * (-1 if str(gps.get(1)).startswith("S") else 1),
+            longitude * (-1 if str(gps.get(3)).startswith("W") else 1),
+        )
+    except (KeyError, ValueError, TypeError, SyntaxError, OSError, ZeroDivisionError, struct.error):
+        return None
+    return found if abs(found[0]) <= 90 and abs(found[1]) <= 180 else None

@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from data import schedule
 from data.errors import GenbaError, nearest
+from data.settings_privacy import PrivacySection
+from data.settings_section import Section
 
 Language = Literal["ja", "en"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SiteSection(Section):
@@ -169,7 +167,7 @@ class RetrainSection(Section):
         default=1.0, gt=0, le=1, description="rate of each block beside the one above it; 1 = all alike"
     )
     lock: Literal["none", "image", "text"] = Field(
-        default="none", description="the tower that is not trained"
+        default="none", description="the tower that stays as it is"
     )
     ema: float = Field(
         default=0.0,
@@ -241,7 +239,14 @@ class RetrainSection(Section):
     dense_flip_test: bool = Field(
         default=False, description="predict each test photo and its mirror image, take the mean"
     )
+    dense_train_photos: int = Field(default=0, ge=0, description="labelled photos that teach them; 0 = all")
+    dense_test_photos: int = Field(default=300, ge=0, description="labelled photos to measure on; 0 = all")
     depth_max_m: float = Field(default=10.0, gt=0, description="metres; what is deeper is not measured")
+
+    @property
+    def primary_metric(self) -> tuple[str, str]:
+        """(task, metric) of `primary`: what gate, run, pages and report speak of first."""
+        return self.primary.partition("/")[::2]
 
     @model_validator(mode="after")
     def _times_can_be_read(self) -> RetrainSection:
@@ -286,6 +291,7 @@ class Settings(Section):
     label_studio: LabelStudioSection = LabelStudioSection()
     review: ReviewSection = ReviewSection()
     drafts: DraftsSection = DraftsSection()
+    privacy: PrivacySection = PrivacySection()
     cost: CostSection = CostSection()
     retrain: RetrainSection = RetrainSection()
     worker: WorkerSection = WorkerSection()

@@ -138,6 +138,10 @@ class Database:
         """Remember a small value."""
         self.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", [key, json.dumps(value)])
 
+    def forget_state(self, key: str) -> None:
+        """Remember it no more."""
+        self.execute("DELETE FROM state WHERE key = ?", [key])
+
 
 def _plain(value: Any) -> Any:
     return (

@@ -41,13 +41,18 @@ class Lemon:
 def lemon(pairs: Pairs) -> Lemon:
     """See above. Vectors are needed."""
     own = 1 - pairs.own_cosine(pairs.rows)
-    by_photo, by_caption = np.zeros(len(own)), np.zeros(len(own))
-    like_photos, like_captions = _pairs_of_like_photos(pairs), _pairs_of_like_captions(pairs)
-    for start in range(0, len(own), ROWS):
-        part = slice(start, start + ROWS)
-        by_photo[part] = _disagreement(pairs, pairs.rows[part], like_photos(part), of_text=True)
-        by_caption[part] = _disagreement(pairs, pairs.rows[part], like_captions(part), of_text=False)
+    by_photo = _disagreements(pairs, _pairs_of_like_photos(pairs), of_text=True)
+    by_caption = _disagreements(pairs, _pairs_of_like_captions(pairs), of_text=False)
     return Lemon(own + BETA * by_photo + GAMMA * by_caption, by_photo)
+
+
+def _disagreements(pairs: Pairs, near: Callable[[slice], Ints], of_text: bool) -> Floats:
+    """(M,) of all rows asked. One kind after the other: the lists of near pairs of both are not held at once."""
+    found = np.zeros(len(pairs.rows))
+    for start in range(0, len(found), ROWS):
+        part = slice(start, start + ROWS)
+        found[part] = _disagreement(pairs, pairs.rows[part], near(part), of_text)
+    return found
 
 
 def _disagreement(pairs: Pairs, rows: Ints, near: Ints, of_text: bool) -> Floats:
@@ -65,11 +70,11 @@ def _disagreement(pairs: Pairs, rows: Ints, near: Ints, of_text: bool) -> Floats
 
 def _pairs_of_like_photos(pairs: Pairs) -> Callable[[slice], Ints]:
     """slice of the rows asked -> (b, k) pairs that stand on the nearest photos."""
-    _, photo_of = pairs.asked_photos
+    near, (_, photo_of) = pairs.near_photos, pairs.asked_photos
     on_photo = members(pairs.image_of, PER_ITEM, pairs.counted)[pairs.photos]
 
     def of(part: slice) -> Ints:
-        return standing(pairs.near_photos.place[photo_of[part]], on_photo, NEAREST)
+        return standing(near.place[photo_of[part]], on_photo, NEAREST)
 
     return of
 

@@ -148,7 +148,16 @@ def _listed(items: Sequence[str], language: str) -> str:
     return ("、" if language == "ja" else ", ").join(items)
 
 
+def _sent(reason: Reason, _: Translate, language: str) -> str:
+    what = {
+        "term": _("a term that should not be there"), "name": _("the name of a person"), "phone": _("a phone number"),
+        "email": _("an e-mail address"), "plate": _("a number plate"),
+    }[reason["what"]]  # fmt: skip
+    return _("A lead asks to correct this: it may hold {what}").format(what=what)
+
+
 WORDS: dict[str, Callable[[Reason, Translate, str], str]] = {
+    "sent_by_lead": _sent,
     "missing_slots": _missing,
     "vague_words": _vague,
     "language_not_read": _unread,

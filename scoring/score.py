@@ -93,22 +93,28 @@ def score(
 
 
 def learn(site: Site) -> bool:
-    """Fit the risk of the encoder in use to people's answers, where some are new. Returns whether it did.
-
-    Raises GenbaError while a scoring runs, which does the same at its end.
+    """Fit the risk of the encoder in use to people's answers, where some are new. Returns whether it did: not while a
+    scoring runs, which does the same at its end.
     """
     encoder = site.queue_encoder()
     with site.connect() as db:
         is_due = refit.is_due(db, encoder)
     if is_due:
-        with score_lock(site):  # nobody else writes scores meanwhile
-            refit.refit(site, source_for_site(site, encoder))
+        try:
+            with score_lock(site):  # nobody else writes scores meanwhile
+                refit.refit(site, source_for_site(site, encoder))
+        except ScoringRuns:
+            return False
     return is_due
+
+
+class ScoringRuns(GenbaError):
+    """Somebody else scores the site."""
 
 
 @contextmanager
 def score_lock(site: Site) -> Iterator[None]:
-    """One scoring at a time. Raises GenbaError that names the lock file."""
+    """One scoring at a time. Raises ScoringRuns, which names the lock file."""
     from filelock import FileLock, Timeout
 
     path = site.root / LOCK
@@ -116,7 +122,7 @@ def score_lock(site: Site) -> Iterator[None]:
         with FileLock(str(path), timeout=1):
             yield
     except Timeout:
-        raise GenbaError(
+        raise ScoringRuns(
             f"Another scoring of {site.root} is running (lock file {path}).",
             next=f"wait until it is done, then: genba score {site.root}",
         ) from None
@@ -180,8 +186,15 @@ class _Run:
             del pairs  # what is not needed any more is given up on the way: see scoring/ranking.py
             files = list(ranked)
             unreadable = {photo.image_id for photo in found.unreadable}
+            # Each in a transaction of its own: people are served in between, and a million rows need little memory
+            for file in files[:-1]:
+                with self.site.connect() as db:
+                    db.forget_state(self.state)  # what is there is a mixture until the last is in
+                    put_in(db, file)
             with self.site.connect() as db:
-                return write_scores(db, self.source, files, unreadable, self.state, basis)
+                whole = finish_scores(db, self.source, files[-1:], unreadable, self.state, basis)
+                db.event("genba", "score", {"encoder": self.source.id, "pairs": self.written, "whole": whole})
+            return whole
 
     def _ranked(self, pairs: pyarrow.Table, found: Embedded, basis: Basis, folder: Path) -> Iterator[Path]:
         """Rank what has no signals yet, and write the scores into Parquet files of the folder."""
@@ -336,7 +349,12 @@ def unscored_photos(site: Site, db: Database, encoder_id: str) -> list[Photo]:
     return [Photo(row["image_id"], row["uri"], site.photo_path(row["root"], row["uri"])) for row in rows]
 
 
-def write_scores(
+def put_in(db: Database, file: Path) -> None:
+    """Add or replace the scores of a Parquet file."""
+    db.execute("INSERT OR REPLACE INTO scores BY NAME SELECT * FROM read_parquet(?)", [str(file)])
+
+
+def finish_scores(
     db: Database,
     source: EncoderSource,
     files: Sequence[Path],
@@ -344,13 +362,11 @@ def write_scores(
     state: str,
     basis: Basis,
 ) -> bool:
-    """Add or replace the encoder's scores. Returns whether every captioned pair has one now, but those of unreadable
-    photos; then it is remembered what they follow from.
+    """Put the last scores in and take out those of what is there no more. Returns whether every captioned pair has one
+    now, but those of unreadable photos; then it is remembered what they follow from.
     """
-    written = 0
     for file in files:
-        written += int(db.value("SELECT count(*) FROM read_parquet(?)", [str(file)]))
-        db.execute("INSERT OR REPLACE INTO scores BY NAME SELECT * FROM read_parquet(?)", [str(file)])
+        put_in(db, file)
     db.execute(
         "DELETE FROM scores s WHERE s.encoder = ? AND (s.fingerprint <> ? OR NOT EXISTS "
         "(SELECT 1 FROM pairs p WHERE p.pair_id = s.pair_id AND p.state = 'captioned'))",
@@ -364,5 +380,4 @@ def write_scores(
     whole = {row["image_id"] for row in without} <= unreadable
     if whole:
         db.set_state(state, {"counted": basis.counted, "pairs": basis.pairs})
-    db.event("genba", "score", {"encoder": source.id, "pairs": written, "whole": whole})
     return whole

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate import adjudication, corrections, drafts, lots, queue, reviews
+from dashboards import assumptions, finder, personal_scan
 from data.errors import GenbaError
 from data.settings import set_value
 from data.site import Site
@@ -32,6 +33,9 @@ COUNT, BY_PERSON = 70, 4  # pairs that are answered twice; those of each person 
 SKIPPED = 40  # the queue's top stays for the pictures
 LINE = 0.4  # the small encoder is rarely surer than that
 CHECKED = 3  # of the lot
+ASSUMED = {"searches": 2000.0, "search_seconds": 30.0, "items": 1000.0, "error": 500.0}  # of the ROI
+BAD_CAPTION_YEN = 60.0
+UNWANTED = ("要確認", "不良品", "defective")  # what the page on privacy finds
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ def furnished(site: Site, folder: Path) -> Site:
     copy = _set(copy, "review", share=0.1)
     copy = _set(copy, "drafts", line=LINE)
     open_a_lot(copy)
+    price(copy)
+    copy = _set(copy, "privacy", forbidden_terms=list(UNWANTED))
+    personal_scan.scan(copy)
     return copy
 
 
@@ -117,6 +124,15 @@ def decide_one(site: Site, language: str) -> None:
                 seen=case.first_id,
             )
             return
+
+
+def price(site: Site) -> None:
+    """A saved set of assumptions, and what a bad caption costs that stays."""
+    known = assumptions.defaults(site)
+    spread = {key: assumptions.spread(value, assumptions.KEYS[key][1]) for key, value in ASSUMED.items()}
+    lead = COLLEAGUES["ja"][1]
+    assumptions.save(site, "2026", {**known.ranges, **spread}, list(known.ranges), lead)
+    finder.say_bad_caption_cost(site, BAD_CAPTION_YEN, lead)
 
 
 def open_a_lot(site: Site, size: int = lots.MOST) -> None:

@@ -42,12 +42,22 @@ PAGES = {
     "finder": "Finder",
     "runs": "Retrainings",
     "pilot": "Pilot",
+    "roi": "ROI",
+    "privacy": "Fairness and privacy",
     "jobs": "Jobs",
+    "operations": "Operations",
 }
 WIDTH, HEIGHT = 1280, 800
 WAIT_MS = 120_000
 AT_REST = """() => document.querySelector("[data-testid=stApp]").dataset.testScriptState === "notRunning"
   && !document.querySelector("[data-stale=true], [data-testid=stSkeleton]")"""
+BLIND = "No reasons are shown for this one: judge it by the photo alone."  # of an audit or a second opinion
+# The temporary folder of the copy says nothing to a reader.
+WITHOUT_PATHS = """() => {
+  const walker = document.createTreeWalker(document.querySelector("[data-testid=stMain]"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode())
+    walker.currentNode.data = walker.currentNode.data.replace(/\\/\\S+\\/site(?= |$)/g, "demo-site/site");
+}"""
 MOST_BYTES = 120_000  # of a picture in a guide
 MOST_OF_PAGE = 200_000
 COLOURS = (256, 128, 64, 32)
@@ -112,6 +122,31 @@ def _explore(page: Page, address: str, language: str) -> Locator:
     return page.locator("[data-testid=stMainBlockContainer]")
 
 
+def _roi(page: Page, address: str, language: str) -> Locator:
+    """As if people had done what the simulated crew did: then there are numbers to show."""
+    page.set_viewport_size({"width": WIDTH, "height": 1180})
+    show(page, address, "roi", language)
+    _ = translator(language)
+    page.locator(".st-key-roi-side").get_by_text(
+        _("As if people had done the simulated work"), exact=True
+    ).click()
+    settled(page, _("ROI"))
+    return page.locator("[data-testid=stMainBlockContainer]")
+
+
+def _gate(page: Page, address: str, language: str) -> Locator:
+    """What stands for and against the candidate."""
+    page.set_viewport_size({"width": WIDTH, "height": 1000})
+    show(page, address, "runs", language)
+    _ = translator(language)
+    page.get_by_role("button", name=_("Promote"), exact=True).first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(_("How is this decided?"))).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_function(AT_REST, timeout=WAIT_MS)
+    page.wait_for_timeout(500)
+    return dialog
+
+
 SCENES: dict[str, dict[str, Callable[[Page, str, str], Locator]]] = {
     "staff": {
         "name": _name,
@@ -123,6 +158,16 @@ SCENES: dict[str, dict[str, Callable[[Page, str, str], Locator]]] = {
         "feedback": _page("feedback"),
         "explore": _explore,
     },
+    "manager": {
+        "overview": _page("overview", height=1000),
+        "quality": _page("quality", height=1000),
+        "staff": _page("staff", height=920),
+        "runs": _page("runs", height=1000),
+        "gate": _gate,
+        "roi": _roi,
+        "privacy": _page("privacy", height=1000),
+        "operations": _page("operations"),
+    },
 }
 
 
@@ -132,10 +177,12 @@ def of_guides(browser: Browser, address: str, folder: Path) -> None:
         (folder / audience / "pictures").mkdir(parents=True, exist_ok=True)
         for language in LANGUAGES:
             page = _visitor(browser)
+            somebody = False
             for name, scene in scenes.items():
-                if name == "queue":  # from here on somebody is there
-                    enter(page, address, language)
                 page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+                if name != "name" and not somebody:
+                    enter(page, address, language)
+                    somebody = True
                 shown = scene(page, address, language)
                 path = folder / audience / "pictures" / f"{name}-{language}.png"
                 path.write_bytes(small(_cut(page, shown)))
@@ -198,14 +245,29 @@ def show(page: Page, address: str, name: str, language: str) -> None:
     """Open one of the pages and wait until it is drawn."""
     page.goto(f"{address}/{name}")
     settled(page, translator(language)(PAGES[name]))
+    page.evaluate(WITHOUT_PATHS)
     if name == "explore":
         expect(page.locator(".map[data-points]")).to_be_visible(timeout=WAIT_MS)
         page.wait_for_timeout(500)
     if name == "correct":
         expect(page.locator(".st-key-form")).to_be_visible(timeout=WAIT_MS)
-        expect(page.locator(".st-key-meter")).to_be_visible(timeout=WAIT_MS)  # the encoder is there
+        meter, blind = page.locator(".st-key-meter"), page.get_by_text(translator(language)(BLIND))
+        expect(meter.or_(blind)).to_be_visible(timeout=WAIT_MS)
+        if blind.count():
+            _from_the_queue(page, address, language)
+        expect(meter).to_be_visible(timeout=WAIT_MS)  # the encoder is there
         page.wait_for_function(AT_REST, timeout=WAIT_MS)
         page.wait_for_timeout(1000)
+
+
+def _from_the_queue(page: Page, address: str, language: str) -> None:
+    """The form drew a caption that is judged blind: open the queue's first one in its place."""
+    _ = translator(language)
+    page.goto(address)
+    settled(page, _("Queue"))
+    page.get_by_role("button", name=_("Correct this"), exact=True).first.click()
+    settled(page, _("Correct"))
+    expect(page.locator(".st-key-form")).to_be_visible(timeout=WAIT_MS)
 
 
 def settled(page: Page, title: str) -> None:

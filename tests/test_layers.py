@@ -34,6 +34,9 @@ OWNERS: dict[str, tuple[str, dict[str, str]]] = {
     "redis": ("data", {}),
     "cronsim": ("data", {}),
     "onnxruntime": ("scoring", {"training/edge_onnx.py": "converts and quantises what is exported"}),
+    "cv2": ("dashboards", {}),
+    "phonenumbers": ("dashboards", {}),
+    "sudachipy": ("dashboards", {}),
     "reportlab": ("dashboards", {}),
     "pptx": ("dashboards", {}),
 }

@@ -25,19 +25,21 @@ from data.site import Site
 from data.snapshots import FORMAT, Contents, Snapshot, collect, freeze, load_snapshot
 from data.supervisor import is_held
 from scoring.encoders import Encoder, load_for_site, source_for_site
-from training import detect, runs
+from training import detect, examples, runs
 from training.arms import Captions, changed, check_arms, stand_ins, with_original
 from training.bench import Bench, items_of, photos_to_decode, prepare
 from training.blend import Load, Weights, interpolate
 from training.caption_bench import caption_bench, inspection_slot, photos_of
 from training.compare import BASE, ORIGINAL
+from training.dense_plan import DensePlan
 from training.detect import Statement
+from training.examples import Shown
 from training.general import general_task
 from training.label_efficiency import Point, curve
 from training.measures import Measured
 from training.meter import Meter
 from training.pixels import Pixels, load_pixels
-from training.state import DiskFull
+from training.state import DiskFull, is_full_disk
 from training.tasks import measure
 from training.trainer import Plan, fine_tune
 from training.user_tasks import load_tasks
@@ -50,7 +52,6 @@ FEWEST_CORRECTED = 10  # training photos with a corrected caption
 FEWEST_TEST = 20  # held-out photos with a checked caption
 LOCK = "retrain.lock"
 LOCK_SECONDS = 1.0  # somebody may look for a moment whether it is free
-MAIN_METRIC = ("retrieval", "recall_at_1_text_to_image")
 Row = dict[str, Any]
 ArmsOf = Callable[[Contents], dict[str, Captions]]
 
@@ -99,6 +100,7 @@ class Run:
     measured: dict[tuple[str, int], list[Measured]] = field(default_factory=dict)
     curves: dict[tuple[str, int], list[Point]] = field(default_factory=dict)
     stated: list[Statement] = field(default_factory=list)
+    shown: dict[str, Shown] = field(default_factory=dict)  # what main arms answered (training/examples.py)
 
     @property
     def work(self) -> Path:
@@ -154,7 +156,8 @@ class Run:
 
         original = self.arms.get(ORIGINAL)
         return {
-            **self.asked, "in_use": self.in_use, "device": self.encoder.device, "precision": self.encoder.precision,
+            **self.asked, "primary": self.site.settings.retrain.primary,
+            "in_use": self.in_use, "device": self.encoder.device, "precision": self.encoder.precision,
             "torch": torch.__version__, "counts": self.contents.counts(), "skipped": self.skipped,
             "losses": self.losses, "changed": changed(self.arms, original) if original else {},
             "detectable": [asdict(one) for one in self.stated],
@@ -175,6 +178,11 @@ def carried_out(
         except DiskFull:  # as after a kill: with space again, it goes on when the same is asked for
             raise
         except Exception as error:
+            if is_full_disk(error):
+                raise DiskFull(
+                    f"The run {run.run_id} cannot be written: {error}. What it has done is kept.",
+                    next="free space on that disk, then start the same again: it goes on",
+                ) from error
             runs.end(site, run.run_id, "failed", str(error) or type(error).__name__)
             raise
         return run.run_id
@@ -246,10 +254,11 @@ def _plan_progress(run: Run) -> None:
     counts = run.contents.counts()
     batch = min(run.plan.batch, counts["train_photos"])
     probed = len(photos_of(run.contents.train, run.site.template()))
-    decoded = photos_to_decode(run.contents) + counts["val_photos"] + counts["train_photos"] + probed
+    measured_on = photos_to_decode(run.contents, DensePlan.of(run.site.settings.retrain))
+    decoded = measured_on + counts["val_photos"] + counts["train_photos"] + probed
     run.meter.plan(
         photos=decoded, steps=len(open_trainings) * run.plan.steps, batch=batch, models=len(trainings) + 2,
-        measured=photos_to_decode(run.contents),
+        measured=measured_on,
     )  # fmt: skip
 
 
@@ -280,19 +289,23 @@ def measure_base(run: Run, pairs: Sequence[tuple[str, str]]) -> None:
     earlier = runs.earlier_effects(run.site)
     run.stated = detect.state(run.measured[BASE, 0], pairs, len(run.seeds), earlier)
     runs.note(run.site, run.run_id, {"detectable": [asdict(one) for one in run.stated]})
-    main = next((one for one in run.stated if (one.task, one.metric) == MAIN_METRIC), None)
+    primary = run.site.settings.retrain.primary_metric
+    main = next((one for one in run.stated if (one.task, one.metric) == primary), None)
     if main is not None:
-        run.meter.say(
-            f"can detect {100 * main.detectable:.1f} points of {main.metric} between {main.arm} and {main.versus} "
-            f"(n = {main.n}, {main.seeds} seeds, {main.basis})"
-        )
+        run.meter.say(detect.told(main))
 
 
 def measured(
-    run: Run, encoder: Encoder, bench: Bench, what: str, dense: dict[str, list[Measured]] | None = None
+    run: Run,
+    encoder: Encoder,
+    bench: Bench,
+    what: str,
+    dense: dict[str, list[Measured]] | None = None,
+    memo: dict[str, Any] | None = None,
 ) -> list[Measured]:
+    """Every task's metrics of one model; see training/tasks.py: measure."""
     run.meter.say(f"measuring {what}")
-    found, run.skipped = measure(encoder, bench, dense)
+    found, run.skipped = measure(encoder, bench, dense, memo)
     run.meter.model(f"measured {what}")
     return found
 
@@ -360,12 +373,19 @@ class Standing:
 
 
 def measure_arm(run: Run, arm: str, share: float, with_curve: bool = False) -> None:
-    """Measure every seed's model of a trained arm, mixed with the base; with its curve over the numbers of labels."""
+    """Measure every seed's model of a trained arm, mixed with the base.
+
+    with_curve: with its curve over the numbers of labels, and with what the first model of a main arm answered.
+    """
     for seed, load in enumerate(run.blended(arm, share)):
         run.encoder.model.load_state_dict(dict(load()))
-        what, dense = f"{arm}, seed {seed}", None
+        what, dense, memo = f"{arm}, seed {seed}", None, dict[str, Any]()
+        shown = Shown() if with_curve and arm in examples.ARMS and seed == examples.SEED else None
         if with_curve:
             run.meter.say(f"measuring {what}")
-            by_labels = curve(run.encoder, run.bench, seed)
+            by_labels = curve(run.encoder, run.bench, seed, shown.take if shown else None)
             run.curves[arm, seed], dense = by_labels.points, by_labels.with_all
-        run.measured[arm, seed] = measured(run, run.encoder, run.bench, what, dense)
+        run.measured[arm, seed] = measured(run, run.encoder, run.bench, what, dense, memo)
+        if shown:
+            shown.answers = examples.answers(run.encoder, run.bench, memo.get("vectors"))
+            run.shown[arm] = shown

@@ -2,8 +2,10 @@
 
     bench = prepare(site, snapshot.contents, encoder, folder)
 
-Labels are pressed into the model's square together with their photo, so that nothing is cut off. Past MOST_TRAIN and
-MOST_TEST labelled photos a fixed sample is taken: a linear probe learns little more from the rest.
+Labels are pressed into the model's square together with their photo, so that nothing is cut off. All labelled photos
+teach, or as many as retrain.dense_train_photos says; they are measured on retrain.dense_test_photos: fixed samples. The
+labels lie in files beside the decoded photos, as do the features that are drawn of them (training/row_files.py), so
+that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from training.dense_features import at_size
 from training.dense_plan import DensePlan
 from training.measures import Measured
 from training.pixels import Pixels, load_pixels
+from training.row_files import RowFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from training.dense_base import DenseBase
 
 IGNORED = -1
-MOST_TRAIN, MOST_TEST = 300, 300
 Row = dict[str, Any]
 
 
@@ -38,7 +40,7 @@ Row = dict[str, Any]
 class Dense:
     """Labelled photos. train, test: image_ids. values: (n, S, S), class places (int16, IGNORED) or metres (float32,
     NaN). classes: the class numbers behind the places, [] for depth; names: what they are called. clusters: image_id ->
-    group. S: the plan's size, or the encoder's own."""
+    group. S: the plan's size, or the encoder's own. folder: where features are kept while a model is measured."""
 
     pixels: Pixels
     train: list[str]
@@ -48,6 +50,7 @@ class Dense:
     classes: list[int]
     clusters: dict[str, str]
     names: list[str] = field(default_factory=list)
+    folder: Path | None = None
 
     @property
     def side(self) -> int:
@@ -104,47 +107,50 @@ def prepare(
     seen = cast(Encoder, encoder)  # of a base without texts, decoding takes the size and the colours alone
     items = items_of(contents, "test") if isinstance(encoder, Encoder) else []
     photos = load_pixels(site, seen, items, folder, progress=progress)
-    sampled = {kind: _sample(contents.labels, kind) for kind in ("masks", "depth")}
+    sampled = {kind: _sample(contents.labels, kind, plan) for kind in ("masks", "depth")}
     rows = [row for both in sampled.values() for row in both]
     pixels = load_pixels(site, at_size(seen, plan.size), rows, folder, squash=True, progress=progress)
     side = plan.size or encoder.image_size
-    masks, depth = (_dense(site, sampled[kind], kind, pixels, side) for kind in ("masks", "depth"))
+    masks, depth = (_dense(site, sampled[kind], kind, pixels, side, folder) for kind in ("masks", "depth"))
     return Bench(items, photos, masks, depth, plan=plan)
 
 
-def photos_to_decode(contents: Contents) -> int:
+def photos_to_decode(contents: Contents, plan: DensePlan) -> int:
     """How many photos `prepare` decodes: for a progress bar."""
-    dense = {row["image_id"] for kind in ("masks", "depth") for row in _sample(contents.labels, kind)}
+    dense = {row["image_id"] for kind in ("masks", "depth") for row in _sample(contents.labels, kind, plan)}
     return len({row["image_id"] for row in items_of(contents, "test")}) + len(dense)
 
 
-def _sample(labels: Sequence[Row], kind: str) -> list[Row]:
-    """At most MOST_TRAIN and MOST_TEST photos; the order of image_ids is that of a hash, so the first are a sample."""
+def _sample(labels: Sequence[Row], kind: str, plan: DensePlan) -> list[Row]:
+    """At most the plan's numbers of photos; the order of image_ids is that of a hash, so the first are a sample."""
     found: list[Row] = []
-    for split, most in (("train", MOST_TRAIN), ("test", MOST_TEST)):
+    for split, most in (("train", plan.most_train), ("test", plan.most_test)):
         rows = [row for row in labels if row["kind"] == kind and row["split"] == split]
-        found += sorted(rows, key=lambda row: row["image_id"])[:most]
+        found += sorted(rows, key=lambda row: row["image_id"])[: most or None]
     return found
 
 
-def _dense(site: Site, rows: list[Row], kind: str, pixels: Pixels, side: int) -> Dense | None:
+def _dense(site: Site, rows: list[Row], kind: str, pixels: Pixels, side: int, folder: Path) -> Dense | None:
     import numpy as np
 
     if not rows:
         return None
-    read = read_mask if kind == "masks" else read_depth
     files = [_label_file(site, row) for row in rows]
-    values, classes = np.stack([shrink(read(one), side) for one in files]), []
+    read = read_mask if kind == "masks" else read_depth
+    kept, numbers = RowFile(folder, "labels"), set[int]()
     called: dict[str, str] = {}
-    if kind == "masks":
-        classes = [int(number) for number in np.unique(values) if number != IGNORED]
-        values = _places(values, classes)
-        for one in files:
+    for one in files:
+        values = shrink(read(one), side)
+        kept.add(values[None])
+        if kind == "masks":
+            numbers.update(np.unique(values).tolist())
             called |= one.meta["classes"]
+    classes = sorted(numbers - {IGNORED})
+    array = _places(kept.array(), classes, folder) if kind == "masks" else kept.array()
     ids = {split: [row["image_id"] for row in rows if row["split"] == split] for split in ("train", "test")}
     return Dense(
-        pixels, ids["train"], ids["test"], values, {row["image_id"]: n for n, row in enumerate(rows)}, classes,
-        {row["image_id"]: row["group_id"] for row in rows}, [called.get(str(one), str(one)) for one in classes],
+        pixels, ids["train"], ids["test"], array, {row["image_id"]: n for n, row in enumerate(rows)}, classes,
+        {row["image_id"]: row["group_id"] for row in rows}, [called.get(str(one), str(one)) for one in classes], folder,
     )  # fmt: skip
 
 
@@ -152,13 +158,16 @@ def _label_file(site: Site, row: Row) -> LabelFile:
     return LabelFile(row["image_id"], label_path(site, row["path"]), json.loads(row["meta"]))
 
 
-def _places(values: np.ndarray, classes: list[int]) -> np.ndarray:
+def _places(values: np.ndarray, classes: list[int], folder: Path) -> np.ndarray:
     """Class numbers -> their places in `classes`, int16; IGNORED stays."""
     import numpy as np
 
-    found = np.searchsorted(classes, values).astype(np.int16)
-    found[values == IGNORED] = IGNORED
-    return found
+    kept = RowFile(folder, "labels")
+    for one in values:
+        found = np.searchsorted(classes, one).astype(np.int16)
+        found[one == IGNORED] = IGNORED
+        kept.add(found[None])
+    return kept.array()
 
 
 def shrink(values: np.ndarray, side: int) -> np.ndarray:

@@ -5,7 +5,8 @@
 What a photo shows is what a person answered where the caption was fixed; where it was called right as it stands, what
 the template's words read in it, as far as they read one value. Answers are asked with the prompts of the template in
 every language that the encoder reads, their embeddings averaged (Radford et al. 2021, section 3.1.4: ensembling).
-Choices are asked, and numbers that the test photos show often; lists, texts and ratings are no one-of-many question.
+Choices are asked, and numbers that the test photos show often; of a multi slot each option by itself (`several`). Texts
+and ratings are not asked: a free text has no answers to choose from, and the stars of a rating no words.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo and what it shows. slots: slot id -> value; only values that the template knows."""
+    """A photo and what it shows. slots: slot id -> value, a sorted tuple of a multi slot's options; only values that
+    the template knows."""
 
     image_id: str
     group_id: str
@@ -62,7 +64,8 @@ class CaptionBench:
     """test, train: photos with known slots; the pixels of the latter. questions: one a slot that can be asked.
 
     inspected: the slot whose option `sound` says that nothing is wrong, "" where the template has none. false_alarms:
-    the share of sound photos that may raise an alarm.
+    the share of sound photos that may raise an alarm. several: a question for each multi slot, whose answers do not
+    exclude each other.
     """
 
     test: list[Photo]
@@ -72,6 +75,7 @@ class CaptionBench:
     inspected: str
     sound: str
     false_alarms: float
+    several: list[Question] = field(default_factory=list)
 
     def asked(self, slot: str) -> Question | None:
         return next((one for one in self.questions if one.slot == slot), None)
@@ -94,7 +98,7 @@ def caption_bench(
     languages = [one for one in template.languages if encoder.source.reads(one)]
     return CaptionBench(
         test, train, pixels, questions(template, languages, test), inspected, sound,
-        site.settings.retrain.false_alarms,
+        site.settings.retrain.false_alarms, several(template, languages),
     )  # fmt: skip
 
 
@@ -107,7 +111,13 @@ def photos_of(rows: Iterable[Row], template: Template) -> list[Photo]:
         of_photo = stated.setdefault(row["image_id"], {})
         for slot_id, value in json.loads(row["slots"] or "{}").items():
             slot = template.slot(slot_id)
-            if slot is not None and _is_known(slot, value):
+            if slot is None:
+                continue
+            if slot.type == "multi":
+                # What a free caption does not mention may be there all the same; in a form it is answered.
+                if row.get("verdict") == "fix" and (options := _known_options(slot, value)):
+                    of_photo.setdefault(slot_id, []).append(options)
+            elif _is_known(slot, value):
                 of_photo.setdefault(slot_id, []).append(value)
     found = []
     for image_id in sorted(stated):
@@ -123,6 +133,13 @@ def _is_known(slot: Slot, value: Any) -> bool:
     return slot.type == "number" and isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _known_options(slot: Slot, value: Any) -> tuple[str, ...]:
+    """The chosen options of a multi slot, () where one of them is not the template's."""
+    chosen = value if isinstance(value, list) else []
+    is_known = all(isinstance(one, str) and slot.option(one) is not None for one in chosen)
+    return tuple(sorted(chosen)) if is_known else ()
+
+
 def questions(template: Template, languages: Sequence[str], photos: Sequence[Photo]) -> list[Question]:
     """A question for each slot that has at least two answers, in the order of the form."""
     found = []
@@ -133,6 +150,19 @@ def questions(template: Template, languages: Sequence[str], photos: Sequence[Pho
         prompts = [_prompts(template, slot, answer, languages) for answer in answers]
         if all(prompts):
             found.append(Question(slot.id, answers, prompts))
+    return found
+
+
+def several(template: Template, languages: Sequence[str]) -> list[Question]:
+    """A question for each multi slot, in the order of the form."""
+    found = []
+    for slot in template.slots:
+        if slot.type != "multi":
+            continue
+        by_language = [template.prompts(slot.id, one) for one in languages]
+        prompts = [[said[option.id] for said in by_language if said[option.id]] for option in slot.options]
+        if len(prompts) > 1 and all(prompts):
+            found.append(Question(slot.id, [option.id for option in slot.options], prompts))
     return found
 
 

@@ -1,6 +1,7 @@
 """Tasks that ask an encoder what the template asks people: slots, inspection, classification.
 
-    slots            zero-shot: each photo against the prompts of each answer; accuracy and macro-F1 of each slot
+    slots            zero-shot: each photo against the prompts of each answer; accuracy and macro-F1 of each slot that
+                     is a choice, a number or a multi; texts and ratings are not asked (training/caption_bench.py)
     inspection       miss rate (見逃し率) where a fixed share of the sound photos (過検出率) may raise an alarm
     classification   a linear probe on frozen image embeddings for each slot (Radford et al. 2021, section 3.2)
 
@@ -21,26 +22,39 @@ if TYPE_CHECKING:
     import numpy as np
 
 FEWEST = 10  # photos with a known value, of each kind in an inspection; fewer measure nothing
+Column = tuple["np.ndarray", "np.ndarray"]  # (photos,) true and predicted answers of one question
 STRENGTH = 1.0  # C of the logistic regression, on standardised features: scikit-learn's own
 
 
 def slots(encoder: Encoder, bench: Bench) -> list[Measured]:
-    """accuracy_SLOT and macro_f1_SLOT, zero-shot, of each slot; accuracy and macro_f1: the mean over the slots."""
+    """accuracy_SLOT and macro_f1_SLOT, zero-shot, of each slot; accuracy and macro_f1: the mean over the questions.
+
+    A choice or a number is one question, answered by the nearest prompt. Of a multi slot each option is one, yes or no:
+    yes where its prompt is nearer to the photo than the slot's options are on the average, so that no threshold is
+    chosen; SLOT's figures are then the mean over its options.
+    """
     found = _required(bench)
     vectors = _vectors(encoder, bench, found.test)
-    columns = {}
+    columns: dict[str, list[Column]] = {}
     for question in found.questions:
-        true = _true(found.test, question)
-        if _is_enough(true):
-            columns[question.slot] = (true, (vectors @ prompt_vectors(encoder, question).T).argmax(1))
-    if not columns:
+        answered = (vectors @ prompt_vectors(encoder, question).T).argmax(1)
+        columns[question.slot] = [(_true(found.test, question), answered)]
+    for question in found.several:
+        cosine = vectors @ prompt_vectors(encoder, question).T
+        is_near = (cosine > cosine.mean(1, keepdims=True)).astype(int)
+        true = _chosen(found.test, question)
+        columns[question.slot] = list(zip(true.T, is_near.T, strict=True))
+    columns = {slot: [one for one in of_slot if _is_enough(one[0])] for slot, of_slot in columns.items()}
+    asked = [one for of_slot in columns.values() for one in of_slot]
+    if not asked:
         raise TaskSkipped(f"no slot has {FEWEST} checked test photos with at least two different answers")
     return [
-        *_measured("slots", found.test, list(columns.values()), ""),
+        *_measured("slots", found.test, asked, ""),
         *(
             one
-            for slot, both in columns.items()
-            for one in _measured("slots", found.test, [both], f"_{slot}")
+            for slot, of_slot in columns.items()
+            if of_slot
+            for one in _measured("slots", found.test, of_slot, f"_{slot}")
         ),
     ]
 
@@ -134,6 +148,17 @@ def _true(photos: list[Photo], question: Question) -> np.ndarray:
     return np.array([place.get(one.slots.get(question.slot), MISSING) for one in photos])
 
 
+def _chosen(photos: list[Photo], question: Question) -> np.ndarray:
+    """(photos, answers) 1 where the photo shows the option of a multi slot, 0 where not, MISSING where nobody said."""
+    import numpy as np
+
+    none = [MISSING] * len(question.answers)
+    said = [one.slots.get(question.slot) for one in photos]
+    return np.array([
+        none if options is None else [int(answer in options) for answer in question.answers] for options in said
+    ])  # fmt: skip
+
+
 def _is_enough(true: np.ndarray) -> bool:
     known = true[true != MISSING]
     return len(known) >= FEWEST and len(set(known.tolist())) >= 2
@@ -152,9 +177,7 @@ def _probe(train: np.ndarray, taught: np.ndarray, test: np.ndarray) -> np.ndarra
     return found
 
 
-def _measured(
-    task: str, photos: list[Photo], columns: list[tuple[np.ndarray, np.ndarray]], suffix: str
-) -> list[Measured]:
+def _measured(task: str, photos: list[Photo], columns: list[Column], suffix: str) -> list[Measured]:
     """Accuracy and macro-F1 over photos that have at least one of the slots. columns: true and predicted, by slot."""
     import numpy as np
 

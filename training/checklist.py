@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from annotate.roles import require_lead
 from data.errors import GenbaError
@@ -26,6 +26,7 @@ from data.store import Database, now
 
 PURPOSES = ("promotion", "export")
 ANSWERS = ("yes", "no", "not_applicable")
+ExportState = Literal["ready", "unsigned", "used", "refused"]
 LONGEST_NOTE = 2000
 SHOWN_GAPS = 5
 Row = dict[str, Any]
@@ -145,22 +146,34 @@ def latest(db: Database, model_id: str, purpose: str) -> Row | None:
     )
 
 
-def require_for_export(site: Site, model_id: str) -> str:
-    """The id of the checklist under which a model may be exported now. Raises GenbaError: not signed, or used up by an
-    earlier export, or with a "no" in it."""
+def for_export(site: Site, model_id: str) -> tuple[ExportState, Row | None]:
+    """How the checklist stands under which a model would be exported now, and the checklist: "ready"; "unsigned";
+    "used" by an earlier export; "refused", with a "no" in it."""
     with site.connect() as db:
         found = latest(db, model_id, "export")
         last = db.value("SELECT max(exported_at) FROM edge_exports WHERE model_id = ?", [model_id])
+    if found is None:
+        return "unsigned", None
+    if last is not None and found["signed_at"] <= last:
+        return "used", found
+    return ("refused" if objections(found["answers"]) else "ready"), found
+
+
+def require_for_export(site: Site, model_id: str) -> str:
+    """The id of the checklist under which a model may be exported now. Raises GenbaError: not signed, or used up by an
+    earlier export, or with a "no" in it."""
+    state, found = for_export(site, model_id)
     sign_next = f"genba models {site.root} sign {model_id} --purpose export --interactive"
-    if found is None or (last is not None and found["signed_at"] <= last):
+    if found is None or state == "used":
         earlier = "" if found is None else " The last one was used for an earlier export."
         raise GenbaError(
             f"Every export needs a checklist that a lead has signed for it.{earlier}", next=sign_next
         )
-    refused = objections(found["answers"])
-    if refused:
-        raise GenbaError(f"The checklist that {found['signed_by']} signed says no to: {', '.join(refused)}.",
-                         next=sign_next)  # fmt: skip
+    if state == "refused":
+        refused = ", ".join(objections(found["answers"]))
+        raise GenbaError(
+            f"The checklist that {found['signed_by']} signed says no to: {refused}.", next=sign_next
+        )
     return str(found["checklist_id"])
 
 

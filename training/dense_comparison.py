@@ -39,7 +39,7 @@ def compare_with_base(
     contents = replace(contents, items=[])  # captions are not asked for
     with tempfile.TemporaryDirectory() as folder:
         meter = Meter(progress)
-        photos = photos_to_decode(contents)
+        photos = photos_to_decode(contents, plan)
         meter.plan(photos=2 * photos, steps=0, batch=0, models=2, measured=photos)
         found = {}
         for one in (encoder, base):

@@ -11,7 +11,7 @@ masked images (training/dense_base.py). What a photo contributes to each metric 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from training.dense_features import DenseEncoder, at_size, dense_maps
 from training.dense_plan import FINE_TUNE, DensePlan
 from training.measures import Measured
 from training.pixels import batches, normalised
-from training.probes import BATCH, OfPhoto, Probe, cell_means, class_shares, draw_places, fit, join, to_size
+from training.probes import BATCH, PlacesFile, Probe, cell_means, class_shares, draw_places, fit, to_size
 from training.vectors import TaskSkipped
 
 if TYPE_CHECKING:
@@ -114,8 +114,10 @@ def masks_goal(bench: Bench) -> Goal:
     classes = len(dense.classes)
     if classes < 2:
         raise TaskSkipped(f"all masks hold one class alone: {', '.join(dense.names)}")
-    train = dense.labels(dense.train)
-    counts = np.bincount(train[train != IGNORED], minlength=classes) + 1
+    counts = np.ones(classes, dtype=np.int64)
+    for ids in batches(dense.train, BATCH):
+        labels = dense.labels(ids)
+        counts += np.bincount(labels[labels != IGNORED], minlength=classes)
     rarity = (counts / counts.sum()) ** -0.5  # as the probe weighs places
 
     def shares(ids: Sequence[str], grid: int) -> np.ndarray:
@@ -180,9 +182,11 @@ def depth_goal(bench: Bench) -> Goal:
         labels = dense.labels(ids)
         return np.where((labels > 0) & (labels <= deepest), labels, np.nan)
 
-    train = known(dense.train)
-    if np.isnan(train).all() or np.isnan(known(dense.test)).all():
+    count, total, squares = _sums_of(map(known, batches(dense.train, BATCH)))
+    if not count or not _sums_of(map(known, batches(dense.test, BATCH)))[0]:
         raise TaskSkipped(f"no train or no test photo has a depth of at most {deepest:g} m")
+    centre = total / count
+    scale = max(max(squares / count - centre**2, 0.0) ** 0.5, SHALLOWEST_M)
 
     def loss(scores: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
         import torch
@@ -201,10 +205,20 @@ def depth_goal(bench: Bench) -> Goal:
             for column, (metric, unit, is_gain, summary) in enumerate(DEPTH_METRICS)
         ]
 
-    centre, scale = float(np.nanmean(train)), max(float(np.nanstd(train)), SHALLOWEST_M)
     return Goal(
         dense, 1, False, lambda ids, grid: cell_means(known(ids), grid), loss, sums, measured, centre, scale
     )
+
+
+def _sums_of(parts: Iterable[np.ndarray]) -> tuple[int, float, float]:
+    """How many values there are that are not NaN, their sum, and the sum of their squares."""
+    import numpy as np
+
+    found = np.zeros(3)
+    for values in parts:
+        there = values[~np.isnan(values)].astype(np.float64)
+        found += len(there), there.sum(), (there**2).sum()
+    return int(found[0]), float(found[1]), float(found[2])
 
 
 DEPTH_METRICS = [
@@ -253,12 +267,14 @@ def predict(
     plan: DensePlan,
     labels: Sequence[Sequence[int]],
     seed: int = 0,
+    told: Callable[[int, Sequence[str], np.ndarray], None] | None = None,
 ) -> list[list[list[Measured]]]:
     """For each goal the metrics of its test photos, after training with so many labelled photos: for each number of
     `labels` (a list for each goal).
 
     The numbers are of photos in `label_order`, so that the smaller sets lie within the larger ones. Frozen features are
-    computed once, for all goals and all numbers.
+    computed once, for all goals and all numbers. told(goal, ids, scores (B, K, S, S)): what was predicted with
+    the last number of labels.
     """
     import numpy as np
 
@@ -267,9 +283,11 @@ def predict(
     found: list[list[dict[str, np.ndarray]]] = [[{} for _ in counts] for counts in labels]
     for number, ids, by_labels in make(sized, goals, plan, labels, seed):
         true = goals[number].dense.labels(ids)
-        for sums, scores in zip(found[number], by_labels, strict=True):
-            made = map(goals[number].sums, true, scores.cpu().numpy())
-            sums.update(zip(ids, made, strict=True))
+        for place, (sums, scores) in enumerate(zip(found[number], by_labels, strict=True), start=1):
+            values = scores.cpu().numpy()
+            sums.update(zip(ids, map(goals[number].sums, true, values), strict=True))
+            if told and place == len(labels[number]):
+                told(number, ids, values)
     return [
         [goal.measured(np.stack([sums[image_id] for image_id in goal.dense.test])) for sums in of_goal]
         for goal, of_goal in zip(goals, found, strict=True)
@@ -290,30 +308,30 @@ def _probed(
         batch = _batch(encoder, goals[0], ids)
         return dense_maps(encoder, batch.flip(-1) if is_mirrored else batch, plan.blocks)
 
-    drawn: list[dict[str, OfPhoto]] = [{} for _ in goals]
-    for ids in batches(sorted({one for goal in goals for one in goal.dense.train}), BATCH):
+    drawn = [PlacesFile.begin(goal.dense.folder) for goal in goals]
+    trains, tests = ([set(getattr(goal.dense, split)) for goal in goals] for split in ("train", "test"))
+    for ids in batches(label_order({one for goal in goals for one in goal.dense.train}, seed), BATCH):
         maps = features(ids).cpu()
-        for goal, kept in zip(goals, drawn, strict=True):
-            mine, places = _part(ids, goal.dense.train)
+        for goal, kept, teaching in zip(goals, drawn, trains, strict=True):
+            mine, places = _part(ids, teaching)
             targets = torch.from_numpy(goal.targets(mine, maps.shape[-1]))
             for place, image_id, target in zip(places, mine, targets, strict=True):
-                kept[image_id] = draw_places(maps[place], target, image_id)
+                kept.add(*draw_places(maps[place], target, image_id))
     probes = []
     for goal, kept, counts in zip(goals, drawn, labels, strict=True):
-        joined = join([kept[image_id] for image_id in label_order(goal.dense.train, seed)])
-        probes.append([fit(joined, count, goal.is_balanced) for count in counts])
+        found = kept.places()
+        probes.append([fit(found, count, goal.is_balanced) for count in counts])
     for ids in batches(sorted({one for goal in goals for one in goal.dense.test}), BATCH):
         seen = [features(ids)] + ([features(ids, True)] if plan.is_flipped else [])
         for number, goal in enumerate(goals):
-            mine, places = _part(ids, goal.dense.test)
+            mine, places = _part(ids, tests[number])
             if mine:
                 yield number, mine, _scores(probes[number], [maps[places] for maps in seen], goal.dense.side)
 
 
-def _part(ids: Sequence[str], of: Sequence[str]) -> tuple[list[str], list[int]]:
+def _part(ids: Sequence[str], of: Collection[str]) -> tuple[list[str], list[int]]:
     """Those ids that are among `of`, and their places."""
-    known = set(of)
-    places = [place for place, one in enumerate(ids) if one in known]
+    places = [place for place, one in enumerate(ids) if one in of]
     return [ids[place] for place in places], places
 
 

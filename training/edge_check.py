@@ -10,7 +10,7 @@ number of threads for both.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,12 @@ class Comparison:
     def fields(self) -> dict[str, Any]:
         """As it is stored."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Comparison:
+        """What `fields` gave."""
+        speeds = {name: Speed(**fields[name]) for name in ("speed_torch", "speed_export")}
+        return cls(**{**fields, **speeds})
 
 
 def compare(encoder: Encoder, exported: Encoder, bench: Bench) -> Comparison:

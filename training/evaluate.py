@@ -18,6 +18,7 @@ from training import registry
 from training.arm_runs import bench_of
 from training.bench import photos_to_decode
 from training.caption_bench import photos_of
+from training.dense_plan import DensePlan
 from training.meter import Meter
 from training.model_files import encoder_of
 from training.runs import metric_row
@@ -36,7 +37,7 @@ def evaluate(site: Site, model: str, device: str = "auto", progress: Progress = 
     contents = collect(site).read_by(encoder.source.reads)
     with tempfile.TemporaryDirectory() as folder:
         meter = Meter(progress)
-        photos = photos_to_decode(contents)
+        photos = photos_to_decode(contents, DensePlan.of(site.settings.retrain))
         probed = len(photos_of(contents.train, site.template()))
         meter.plan(photos=photos + probed, steps=0, batch=0, models=1, measured=photos)
         bench = bench_of(site, contents, encoder, Path(folder), meter.photos)

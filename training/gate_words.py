@@ -160,24 +160,26 @@ def _changes(rows: Iterable[Row], language: str, name: MetricName) -> str:
 def change(row: Row, language: str, name: MetricName = plain_name) -> str:
     """A change with its interval: "recall_at_1 +8.1 points (95 % interval +4.3 to +12.0, n = 338)"."""
     _ = translator(language)
-    where = f"{row['slice']} = {row['part']}: " if "slice" in row else ""
+    where = f"{row['slice']} = {row['part']}" if "slice" in row else ""
     task = {GENERAL: _("general set"), FORGETTING: _("right before")}.get(row["task"])
-    metric = name(row["task"], row["metric"], language) + (f" ({task})" if task else "")
+    metric = name(row["task"], row["metric"], language)
+    metric = _("{name} ({what})").format(name=metric, what=task) if task else metric
     text = _("{metric} {value} (95 % interval {low} to {high}, n = {n})")
-    return where + text.format(
+    told = text.format(
         metric=metric, value=_amount(row["value"], row["unit"], language),
         low=_amount(row["low"], row["unit"], language, with_unit=False),
         high=_amount(row["high"], row["unit"], language, with_unit=False), n=number(row["n"], language),
     )  # fmt: skip
+    return _("{item}: {text}").format(item=where, text=told) if where else told
 
 
 def _amount(value: float, unit: str, language: str, with_unit: bool = True) -> str:
     """+8.1 points, −0.021 m."""
     _ = translator(language)
     is_share = unit in SHARES
-    shown, digits = (value * 100, 1) if is_share else (value, 3)
+    shown, digits = (value * 100, 1) if is_share else (value, 1 if unit == "rank" else 3)
     sign = "+" if shown > 0 else "−" if round(shown, digits) < 0 else "±"
     text = f"{sign}{number(abs(shown), language, digits)}"
-    name = _("points") if is_share else unit
-    space = "" if language == "ja" and is_share else " "
+    name = _("points") if is_share else _("places") if unit == "rank" else unit
+    space = "" if language == "ja" and (is_share or unit == "rank") else " "
     return f"{text}{space}{name}" if with_unit else text

@@ -16,7 +16,7 @@ times; an end that lies beyond all labels is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,16 +74,26 @@ class Curve:
     with_all: dict[str, list[Measured]]
 
 
-def curve(encoder: DenseEncoder, bench: Bench, seed: int = 0) -> Curve:
+def curve(
+    encoder: DenseEncoder,
+    bench: Bench,
+    seed: int = 0,
+    told: Callable[[str, Sequence[str], np.ndarray], None] | None = None,
+) -> Curve:
     """The dense tasks of one model by the number of labels. A task without its labels has no points.
 
     seed: of the order of the labels; give each arm's model of one seed the same. Shares that come to the same number of
-    photos are counted once.
+    photos are counted once. told(task, image_ids, scores): what was predicted with all labels.
     """
     goals = goals_of(bench)
     counts = {task: label_counts(len(goal.dense.train)) for task, goal in goals.items()}
     labels = [list(one.values()) for one in counts.values()]
-    found = predict(encoder, list(goals.values()), bench.plan, labels, seed) if goals else []
+
+    def told_by_place(place: int, image_ids: Sequence[str], scores: np.ndarray) -> None:
+        if told:
+            told(list(goals)[place], image_ids, scores)
+
+    found = predict(encoder, list(goals.values()), bench.plan, labels, seed, told_by_place) if goals else []
     points = [
         Point(one.task, one.metric, share, number, one)
         for task, by_count in zip(goals, found, strict=True)

@@ -37,6 +37,7 @@ from training.dense_plan import PROBE
 from training.writing_time import Time
 
 STAGES = ("pilot", "template", "automation")
+LEVEL = 0.05
 STATE, EVENT = "stage", "stage.changed"
 WITHOUT = "without:"
 SEEDS = 2
@@ -48,13 +49,15 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Item:
     """What the pilot says of one item. effects: rows of the table slot_effects. proposal: "keep" (proven useful),
-    "leave_out" (proven harmful, or shown to bring next to nothing), "undecided". with_it: items that go with it."""
+    "leave_out" (proven harmful, or shown to bring next to nothing), "undecided". with_it: items that go with it.
+    proven: the effects that the proposal rests on, see the function."""
 
     slot: str
     effects: list[Row]
     time: Time | None
     proposal: str
     with_it: list[str]
+    proven: list[Row]
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,15 @@ def last_pilot(site: Site) -> Pilot | None:
     if run is None:
         return None
     template, times = site.template(), run["config"]["times"]
+    primary = site.settings.retrain.primary_metric
     by_slot: dict[str, list[Row]] = {}
     for row in rows:
         by_slot.setdefault(row["slot"], []).append(row)
     items = [
         Item(
-            slot, of_slot, Time(**times[slot]) if slot in times else None, proposed(of_slot),
+            slot, of_slot, Time(**times[slot]) if slot in times else None, proposed(of_slot, primary),
             [other.id for other in template.slots if other.show_when and other.show_when.slot == slot],
+            proven(of_slot, primary),
         )
         for slot, of_slot in by_slot.items()
     ]  # fmt: skip
@@ -193,9 +198,9 @@ def last_pilot(site: Site) -> Pilot | None:
     return Pilot(run["run_id"], run["finished_at"], run["config"]["seeds"], counts["corrected_photos"], items)
 
 
-def proposed(rows: Sequence[Row]) -> str:
+def proposed(rows: Sequence[Row], primary: tuple[str, str]) -> str:
     """What the effects of an item speak for. An interval that includes zero speaks for nothing by itself."""
-    verdicts = {verdict_of(_comparison(row)) for row in rows}
+    verdicts = {verdict_of(_comparison(row)) for row in proven(rows, primary)}
     if "better" in verdicts:
         return "keep"
     if "worse" in verdicts:
@@ -203,6 +208,29 @@ def proposed(rows: Sequence[Row]) -> str:
     shares = [row for row in rows if row["unit"] == "fraction"]
     best = [row["high"] if row["higher_is_better"] else -row["low"] for row in shares]
     return "leave_out" if best and max(best) < NEGLIGIBLE else "undecided"
+
+
+def proven(rows: Sequence[Row], primary: tuple[str, str]) -> list[Row]:
+    """The effects of an item that prove something, the primary metric's first.
+
+    The primary metric was chosen beforehand, so its interval is enough. Of the dozens of others a few lie off zero by
+    chance alone: each must also hold among all of the item's measures (Holm 1979: the k-th smallest p-value times the
+    number of measures less k - 1, at the 5 % level).
+    """
+    ordered = sorted(
+        (row for row in rows if row["p_value"] is not None), key=lambda row: float(row["p_value"])
+    )
+    holds: list[tuple[str, str]] = []
+    for place, row in enumerate(ordered):
+        if row["p_value"] * (len(rows) - place) > LEVEL:
+            break
+        holds.append((row["task"], row["metric"]))
+    found = [
+        row
+        for row in rows
+        if (row["task"], row["metric"]) in (primary, *holds) and verdict_of(_comparison(row)) != "undecided"
+    ]
+    return sorted(found, key=lambda row: (row["task"], row["metric"]) != primary)
 
 
 def _comparison(row: Row) -> Comparison:

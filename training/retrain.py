@@ -22,9 +22,8 @@ from data.jobs import Progress, silent
 from data.site import Site
 from data.snapshots import Contents
 from data.store import now
-from training import runs
+from training import examples, runs
 from training.arm_runs import (
-    MAIN_METRIC,
     Run,
     carried_out,
     is_running,
@@ -85,7 +84,7 @@ def _carry_out(run: Run) -> None:
         measure_arm(run, arm, choices[arm].share, with_curve=True)
     found = effects(run.measured, pairs, stated=run.stated_by_contrast())
     config = {**run.resolved(), "blend": {arm: asdict(choice) for arm, choice in choices.items()},
-              "claim": claim(found, *MAIN_METRIC)}  # fmt: skip
+              "claim": claim(found, *run.site.settings.retrain.primary_metric)}  # fmt: skip
     model, of_model = None, None
     if CORRECTED in choices:
         of_model, model = _candidate(run, choices[CORRECTED], config)
@@ -93,12 +92,13 @@ def _carry_out(run: Run) -> None:
         "slice_gaps": _gaps(run, of_model), "efficiency": efficiency_rows(run.curves),
         "label_equivalents": [asdict(one) for one in label_equivalents(run.curves, pairs)],
     }  # fmt: skip
+    examples.write(runs.folder(run.site, run.run_id), run.measured, run.shown, run.bench)
     runs.complete(run.site, run.run_id, config, run.measured, found, model, more)
 
 
 def _gaps(run: Run, of_model: list[Measured] | None) -> list[Row]:
     """How evenly the corrected arm, the candidate and the model before serve the slices, in the main measures."""
-    primary = tuple(run.site.settings.retrain.primary.split("/", 1))
+    primary = run.site.settings.retrain.primary_metric
     known = {key: one for key, one in run.measured.items() if key[0] in (BASE, CORRECTED)}
     if of_model is not None:
         known[CANDIDATE, 0] = of_model

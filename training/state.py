@@ -10,6 +10,7 @@ one, brought to the disk, and then takes its place: there is a whole one at ever
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 class DiskFull(GenbaError):
     """Something of a training cannot be written; what was written before stays, and the training can go on from it."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_WORDS = ("No space left", "StorageFull", "Disk quota exceeded", "File too large")
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error of the system, or of a library that writes by itself, says that nothing more can be written."""
+    is_known = isinstance(error, OSError) and error.errno in FULL
+    return is_known or any(words in str(error) for words in FULL_WORDS)
 
 
 Mean = dict[str, "torch.Tensor"]  # exponential moving average of the weights, by name; {} when none is kept

@@ -188,14 +188,21 @@ TASKS: dict[str, Callable[[Encoder, Bench], Sequence[Measured]]] = {
 
 
 def measure(
-    encoder: Encoder, bench: Bench, dense: Mapping[str, list[Measured]] | None = None
+    encoder: Encoder,
+    bench: Bench,
+    dense: Mapping[str, list[Measured]] | None = None,
+    memo: dict[str, Any] | None = None,
 ) -> tuple[list[Measured], dict[str, str]]:
     """All tasks of one model, the user's own last, and the tasks that had nothing to measure, with the reason.
 
-    dense: what the dense tasks of this model have given already (training/label_efficiency.py): half of the time.
+    dense: what the dense tasks of this model have given already (training/label_efficiency.py): half of the time. memo:
+    an empty one that keeps what the tasks share, such as the embeddings of the test photos (training/vectors.py).
     Raises GenbaError where two tasks give a metric of the same name, or the user's own makes a mistake.
     """
-    bench = replace(bench, memo={} if dense is None else {DENSE: dict(dense)})
+    memo = {} if memo is None else memo
+    if dense is not None:
+        memo[DENSE] = dict(dense)
+    bench = replace(bench, memo=memo)
     found: dict[tuple[str, str], Measured] = {}
     skipped: dict[str, str] = {}
     for name, task in {**TASKS, **bench.tasks}.items():

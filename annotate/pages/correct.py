@@ -25,6 +25,7 @@ from annotate.pages.elements import (
 )
 from annotate.pages.jobs_strip import live_strip
 from annotate.pages.work import Work
+from annotate.recent import recent
 from data.errors import GenbaError
 from data.messages import LANGUAGES
 from data.templates import SlotError
@@ -44,7 +45,7 @@ def page() -> None:
         at.site.connect() as db
     ):  # once for the page; nothing is drawn meanwhile, as a button may need the store
         hand = work.in_hand(at, db)
-        last = corrections.recent(at.site, at.person, answers.RECENT, within=db)
+        last = recent(at.site, at.person, answers.RECENT, within=db)
         counts = progress.counted(at, db)
     if hand and (encoder := meter.warm_encoder(at.site)):
         work.read_by_meaning(hand, encoder, at.site.template())
@@ -71,8 +72,8 @@ def _ask_name(at: Opened) -> None:
         st.text(_("Who is correcting? Your name is kept with each answer."))
         name = st.text_input(_("Your name"), max_chars=corrections.NAME_LENGTH, key="who-name")
         if st.form_submit_button(_("Start"), type="primary", icon=":material/play_arrow:"):
-            if name.strip():
-                person.remember(at.site, name=" ".join(name.split()))
+            if person.as_name(name):
+                person.remember(at.site, name=name)
                 st.rerun()
             note(_("Please enter your name."))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -29,6 +31,8 @@ def job_name(name: str, at: Opened) -> str:
         "pilot": _("Pilot"),
         "demo-crew": _("Simulated crew at work"),
         "evaluate": _("Evaluate a model"),
+        "privacy": _("Look for personal data"),
+        "export-model": _("Export for devices"),
     }.get(name, name)
 
 
@@ -68,10 +72,56 @@ def message_words(message: str, at: Opened) -> str:
         "waiting for Label Studio": _("waiting for Label Studio"),
         "reading photos": _("reading photos"),
         "drafts": _("drafts"),
+        "writing": _("writing the files"),
+        "comparing": _("comparing with the model"),
+        "done": _("done"),
     }
     if message in known:
         return known[message]
-    names = {
+    if step := re.fullmatch(r"(?P<arm>[^,]+), seed (?P<seed>\d+), loss (?P<loss>[\d.]+)", message):
+        text = _("{arm}, seed {seed}, loss {loss}")
+        return text.format(arm=_arm(step["arm"], at), seed=step["seed"], loss=step["loss"])
+    if measured := re.fullmatch(r"measur(?:ing|ed) (?P<what>[^,]+)(?:, seed (?P<seed>\d+))?", message):
+        what = _arm(measured["what"], at)
+        if measured["seed"] is not None:
+            what = _("{arm}, seed {seed}").format(arm=what, seed=measured["seed"])
+        return _("measuring: {what}").format(what=what)
+    if stated := DETECTS.fullmatch(message):
+        return _detects(stated, at)
+    return message
+
+
+# As training/detect.py says it of the primary metric.
+DETECTS = re.compile(
+    r"can detect (?P<amount>[\d.]+) (?P<unit>\S+) of (?P<metric>\S+) between (?P<arm>\S+) and (?P<versus>\S+) "
+    r"\(n = (?P<n>\d+), (?P<seeds>\d+) seeds, (?:(?P<assumed>assumed)|earlier run (?P<run>\S+))\)"
+)
+
+
+def _detects(stated: re.Match[str], at: Opened) -> str:
+    """The smallest effect that a retraining can show, as it starts."""
+    _ = at.translate
+    text = _(
+        "can show an effect from {amount} {unit} of the primary metric {metric}, {arm} against {versus} "
+        "(n = {n}, {seeds} seeds, {basis})"
+    )
+    basis = _("assumed") if stated["assumed"] else _("judging by the run {run}").format(run=stated["run"])
+    unit = _("points") if stated["unit"] == "points" else stated["unit"]
+    return text.format(
+        amount=stated["amount"], unit=unit, metric=stated["metric"], arm=_arm(stated["arm"], at),
+        versus=_arm(stated["versus"], at), n=stated["n"], seeds=stated["seeds"], basis=basis,
+    )  # fmt: skip
+
+
+def _arm(name: str, at: Opened) -> str:
+    """An arm, or what else is measured, in words; one that this page does not know keeps its own name."""
+    _ = at.translate
+    if name.startswith("without:"):  # of a pilot
+        slot = at.site.template().slot(name.removeprefix("without:"))
+        label: Mapping[Any, str] = slot.label if slot else {}
+        item = label.get(at.language) or next(iter(label.values()), name.removeprefix("without:"))
+        return _("without the item {item}").format(item=item)
+    return {
         "original": _("original captions"),
         "corrected": _("corrected captions"),
         "reworded": _("reworded captions"),
@@ -81,15 +131,8 @@ def message_words(message: str, at: Opened) -> str:
         "ranked": _("corrections from the queue"),
         "base": _("before retraining"),
         "the model before": _("the model before"),
-    }
-    if step := re.fullmatch(r"(?P<arm>[^,]+), seed (?P<seed>\d+), loss (?P<loss>[\d.]+)", message):
-        text = _("{arm}, seed {seed}, loss {loss}")
-        return text.format(arm=names.get(step["arm"], step["arm"]), seed=step["seed"], loss=step["loss"])
-    if measured := re.fullmatch(r"measur(?:ing|ed) (?P<what>[^,]+)(?P<rest>.*)", message, re.DOTALL):
-        return _("measuring: {what}").format(
-            what=names.get(measured["what"], measured["what"]) + measured["rest"]
-        )
-    return message
+        "the candidate": _("the candidate"),
+    }.get(name, name)
 
 
 @st.fragment(run_every=2)

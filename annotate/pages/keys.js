@@ -4,6 +4,8 @@
 // While somebody types into a field, and while an input method composes (Japanese), no key of ours fires.
 const FIELD = "input, textarea, select, [contenteditable=true]";
 const TABLET = "(max-width: 1100px)";
+const NUMBER = "[data-testid=stNumberInputField]";
+const PAUSE_MS = 1000; // in typing, after which what was typed is handed over
 const WAIT_MS = 8000; // for the server; then the keys that were typed meanwhile are let go
 
 class Keys {
@@ -19,7 +21,14 @@ class Keys {
     this.typing = null; // the slot into whose field somebody types
     document.addEventListener("focusin", (event) => this.onFocus(event.composedPath()[0]), options);
     document.addEventListener("pointerdown", () => this.onPointer(), options);
-    document.addEventListener("compositionend", () => (this.composedAt = performance.now()), options);
+    document.addEventListener("compositionstart", () => (this.isComposing = true), options);
+    document.addEventListener("compositionend", () => this.onComposed(), options);
+    this.unsent = null; // the field whose text the server does not know yet
+    this.sentAt = -Infinity;
+    document.addEventListener("input", (event) => this.onInput(event), options);
+    document.addEventListener("focusout", (event) => this.onLeave(event), options);
+    document.addEventListener("click", (event) => this.onClick(event), options);
+    this.watching = setInterval(() => this.watch(), 1000);
     // On a tablet the list of pages makes way for the form, each time that the form is opened.
     if (matchMedia(TABLET).matches) document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
   }
@@ -64,6 +73,8 @@ class Keys {
   }
 
   stop() {
+    clearInterval(this.watching);
+    document.querySelector(".genba-lost")?.remove();
     this.stopping.abort();
   }
 
@@ -143,8 +154,65 @@ class Keys {
     else this.act(typed);
   }
 
+  // What stands in a field goes to the server at a pause, not only when it is left: it survives a reload then.
+  onInput(event) {
+    if (!event.target.closest?.(".st-key-form")) return;
+    this.unsent = event.target;
+    clearTimeout(this.pausing);
+    this.pausing = setTimeout(() => this.handOver(), PAUSE_MS);
+  }
+
+  handOver() {
+    const field = this.unsent;
+    if (!field?.isConnected || this.isComposing) return;
+    field.dispatchEvent(new FocusEvent("focusout", { bubbles: true })); // as if it were left
+  }
+
+  onLeave(event) {
+    if (event.target !== this.unsent) return;
+    clearTimeout(this.pausing);
+    this.unsent = null;
+    this.sentAt = performance.now();
+  }
+
+  // A click that leads to another page while the form takes over what was typed: Streamlit then draws the form into a page
+  // that is no more, and both are lost. So the click waits until the form is done.
+  onClick(event) {
+    const link = event.target.closest?.("a[href], [data-testid=stSidebar] button, [data-testid=stSidebar] label");
+    if (!link || !event.isTrusted || (!this.unsent && performance.now() - this.sentAt > PAUSE_MS)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.handOver();
+    this.later(() => link.click(), performance.now() + 150, performance.now() + WAIT_MS);
+  }
+
+  later(act, from, until) {
+    const isRunning = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+    if (performance.now() > until || (performance.now() > from && !isRunning)) act();
+    else setTimeout(() => this.later(act, from, until), 30);
+  }
+
+  // Without a connection nothing that is done here arrives: say so, once that has lasted for two looks.
+  watch() {
+    const state = document.querySelector("[data-testid=stApp]")?.dataset.testConnectionState;
+    const isLost = !navigator.onLine || (state !== undefined && state !== "CONNECTED");
+    this.lost = isLost ? (this.lost ?? 0) + 1 : 0;
+    const shown = document.querySelector(".genba-lost");
+    if (this.lost < 2) return shown?.remove();
+    if (shown) return;
+    const note = Object.assign(document.createElement("div"), { className: "genba-lost", role: "alert" });
+    note.textContent = this.data.lost;
+    document.body.append(note);
+  }
+
   onFocus(target) {
     this.typing = target.matches?.(FIELD) && target.closest(".st-key-form") ? this.current() : null;
+  }
+
+  onComposed() {
+    this.isComposing = false;
+    this.composedAt = performance.now();
+    if (this.unsent) this.pausing = setTimeout(() => this.handOver(), PAUSE_MS);
   }
 
   onPointer() {
@@ -180,6 +248,7 @@ class Keys {
     const isInForm = target.closest?.(".st-key-form") != null;
     if (target.matches?.(FIELD)) {
       if (!isInForm) return false;
+      if (this.isCommand(target, event.key)) return true;
       const isLong = target.matches("textarea, select");
       if (isLong) return false;
       return ["ArrowUp", "ArrowDown", "Enter"].includes(event.key);
@@ -188,6 +257,11 @@ class Keys {
     if (["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"].includes(event.key)) return isInForm || this.isNowhere(target);
     if (event.key === "Enter") return isInForm || this.isNowhere(target); // elsewhere Enter presses what has the focus
     return this.named(event.key) !== undefined;
+  }
+
+  // Nobody types letters into a field for a number: there they are commands too.
+  isCommand(field, key) {
+    return field.matches(NUMBER) && /^[a-z?]$/i.test(key) && this.named(key) !== undefined;
   }
 
   isNowhere(target) {
@@ -202,7 +276,7 @@ class Keys {
   act({ key, digit }) {
     const slot = this.current();
     const isTyping = slot && document.activeElement.matches(FIELD);
-    if (isTyping && key.length === 1) return document.execCommand("insertText", false, key); // typed ahead
+    if (isTyping && key.length === 1 && !this.isCommand(document.activeElement, key)) return document.execCommand("insertText", false, key); // typed ahead
     const panel = this.panel();
     if (panel) return key === "Escape" ? this.close() : this.skip(this.reasons(panel)[digit]);
     if (key === "ArrowDown") return this.enter(slot ? this.after(slot) : this.data.open[0] ?? this.data.rows[0]);

@@ -66,6 +66,9 @@ def listen(hand: Work, asked: Sequence[Item], template: Template, at: Opened) ->
         "deciding": sorted(deciding),
         "chosen": {item.id: _place(item) for item in asked if item.id in deciding},
         "rubric": at.translate("What is a good caption?"),
+        "lost": at.translate(
+            "No connection. What you have chosen is kept; the page goes on by itself when it is back."
+        ),
     }, width="content", height="content")  # fmt: skip
 
 

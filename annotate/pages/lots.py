@@ -155,6 +155,8 @@ def _open(lot: Lot, at: Opened) -> None:
             _("Enter your name at the left: it is kept with each decision."),
             ":material/person:",
         )
+    if lot.must_reject or check is None:  # the slip may be the last verdict of all
+        _take_back_button(lot, at)
     if lot.must_reject or check is None or lot.checked == 0:
         _decision(lot, at)
 
@@ -205,11 +207,15 @@ def _check(lot: Lot, check: Check, at: Opened) -> None:
                     label, icon=icon, shortcut=key, key=f"judge-{key}", on_click=_judge,
                     args=(lot.lot_id, check.draft_id, is_right), width="stretch",
                 )  # fmt: skip
-        if lot.checked:
-            st.button(
-                _("Take the last answer back"), icon=":material/undo:", shortcut="u", type="tertiary",
-                key="judge-undo", on_click=_take_back, args=(lot.lot_id,),
-            )  # fmt: skip
+        _take_back_button(lot, at)
+
+
+def _take_back_button(lot: Lot, at: Opened) -> None:
+    if lot.checked:
+        st.button(
+            at.translate("Take the last answer back"), icon=":material/undo:", shortcut="u", type="tertiary",
+            key="judge-undo", on_click=_take_back, args=(lot.lot_id,),
+        )  # fmt: skip
 
 
 def _judge(lot_id: str, draft_id: str, is_right: bool) -> None:

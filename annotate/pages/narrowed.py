@@ -15,6 +15,7 @@ import streamlit as st
 
 from annotate import queue
 from annotate.pages.elements import Opened, empty, escaped, note
+from data import kept
 from data.messages import LANGUAGES, number
 
 EVERY = ""  # of the choices of a column: no value is chosen
@@ -82,7 +83,10 @@ def _choose_extra(at: Opened) -> dict[str, str]:
     """A choice for each extra column that tells captions apart."""
     _ = at.translate
     chosen: dict[str, str] = st.session_state.get("queue-extra", {})
-    known = {key: values for key, values in queue.slices(at.site).items() if len(values) > 1 or key in chosen}
+    counts: dict[str, dict[str, int]] = kept.value(
+        at.site, "queue slices", dict[str, dict[str, int]], queue.slices
+    )
+    known = {key: values for key, values in counts.items() if len(values) > 1 or key in chosen}
     if not known:
         return chosen
     label = _("Slice: {what}").format(what=Narrowed(extra=chosen).text) if chosen else _("Slice")

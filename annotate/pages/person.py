@@ -7,6 +7,7 @@ So the server gives each browser a random cookie (app.py), and the store knows n
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from data.messages import LANGUAGES
 from data.site import Site
 
 COOKIE = "genba_browser"
+SIMULATED = "(simulated)"  # ends the names of annotate/crew.py
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")  # 16 random bytes
 
 
@@ -36,8 +38,23 @@ def recall(site: Site) -> None:
     st.session_state["name"] = known.get("name", "")
 
 
+def as_name(text: str) -> str:
+    """What may stand as a name: no control or formatting characters (they could turn the text of a page around), one
+    space between words, and not the mark of the demo's crew.
+
+    >>> as_name(" 佐藤\u202e  一郎 (simulated)")
+    '佐藤 一郎'
+    """
+    shown = "".join(
+        " " if one.isspace() else one for one in text if one.isspace() or unicodedata.category(one)[0] != "C"
+    )
+    return " ".join(shown.replace(SIMULATED, " ").split())
+
+
 def remember(site: Site, **changed: str) -> None:
     """Change name or language of this session, and keep both for this browser."""
+    if "name" in changed:
+        changed["name"] = as_name(changed["name"])
     st.session_state.update(changed)
     if key := browser_key():
         with site.connect() as db:

@@ -17,17 +17,19 @@ from data.store import Database, now
 def answered_today(
     site: Site, person: str, zone: tzinfo | None = None, within: Database | None = None
 ) -> int:
-    """Standing answers of this person since midnight. zone: of the calendar day; default: this machine's.
+    """Standing answers that this person gave since midnight, each once.
 
-    within: an open transaction.
+    zone: of the calendar day; default: this machine's. within: an open transaction.
     """
     midnight = now().replace(tzinfo=UTC).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     since: datetime = midnight.astimezone(UTC).replace(tzinfo=None)
     with site.connect(within) as db:
         return int(
             db.value(
-                "SELECT (SELECT count(*) FROM corrections WHERE annotator = $person "
-                "AND state IN ('active', 'conflict') AND created_at >= $since) + (SELECT count(*) FROM reviews "
+                "SELECT (SELECT count(*) FROM corrections c WHERE annotator = $person AND source <> 'lot' "
+                "AND state IN ('active', 'conflict') AND created_at >= $since AND NOT EXISTS (SELECT 1 "
+                "FROM adjudications a WHERE a.result_id = c.correction_id AND a.decision IN ('second', 'edited') "
+                "AND a.kind = 'review')) + (SELECT count(*) FROM reviews "
                 "WHERE reviewer = $person AND state IN ('agreed', 'differs', 'decided') AND answered_at >= $since)",
                 {"person": person, "since": since},
             )

@@ -14,8 +14,8 @@ from annotate.pages import narrowed, progress, since_yesterday
 from annotate.pages.elements import Opened, empty, go_to, note, opened, photo_url, shows_errors
 from annotate.pages.jobs_strip import live_strip
 from annotate.pages.narrowed import Narrowed
-from data import jobs
-from data.messages import number
+from data import jobs, kept
+from data.messages import moment, number
 from data.site import Site
 from data.store import now
 
@@ -32,7 +32,12 @@ def page() -> None:
     _ = at.translate
     head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
     chosen = narrowed.choose(at)
-    waiting = queue.count(at.site, **chosen.arguments)
+    # of a large site's whole queue as it was counted last (data/kept.py): people at work wait for nothing
+    waiting = (
+        queue.count(at.site, **chosen.arguments)
+        if chosen
+        else kept.value(at.site, "waiting", int, queue.count)
+    )
     with head:
         st.title(_("Queue"), anchor=False, width="content")
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
@@ -41,7 +46,7 @@ def page() -> None:
                 _("Start with the first"), type="primary", icon=":material/play_arrow:", key="start"
             ):
                 _open(None, chosen)
-    since_yesterday.show(at, queue.count(at.site) if chosen else waiting)
+    since_yesterday.show(at, kept.value(at.site, "waiting", int, queue.count))
     live_strip()
     if not waiting:
         nothing(at, bool(chosen))
@@ -55,6 +60,8 @@ def page() -> None:
     if number_of_pages > 1:
         with st.container(horizontal_alignment="center"):
             st.pagination(number_of_pages, default=page_number, key="queue-page", persist_state="session")
+    if since := kept.oldest(at.site):
+        note(_("Figures over all captions as of {when}").format(when=moment(since, at.language)))
 
 
 def _holders(site: Site, pair_ids: list[str]) -> dict[str, str]:

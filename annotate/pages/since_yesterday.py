@@ -1,6 +1,12 @@
-"""What changed since yesterday: one line above the queue, with details and links for whoever opens it."""
+"""What changed since the last working day: one line above the queue and on the overview; details and links within.
+
+The counts: annotate/since_yesterday.py.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -10,8 +16,8 @@ from annotate.since_yesterday import LastDay, last_day
 from data.messages import number
 
 
-def show(at: Opened, waiting: int) -> None:
-    """The panel; nothing on a site where nothing has happened. waiting: captions left in the queue."""
+def show(at: Opened, waiting: int, more: Callable[[], object] | None = None) -> None:
+    """The panel; nothing where nothing has happened. waiting: captions left in the queue. more: drawn last."""
     _ = at.translate
     day = last_day(at.site)
     if day.is_quiet:
@@ -26,6 +32,15 @@ def show(at: Opened, waiting: int) -> None:
                     st.page_link(target, width="content")
         if day.simulated:
             simulated_badge(at, day.simulated)
+        if more:
+            more()
+
+
+def day_name(since: datetime, language: str) -> str:
+    """The local day in which `since` (UTC) lies, e.g. "Wed, Nov 25"."""
+    from babel.dates import format_skeleton
+
+    return str(format_skeleton("MMMEd", since.replace(tzinfo=UTC).astimezone().date(), locale=language))
 
 
 def headline(day: LastDay, waiting: int, at: Opened) -> str:
@@ -36,7 +51,9 @@ def headline(day: LastDay, waiting: int, at: Opened) -> str:
         return number(n, at.language)
 
     parts = [
-        _("Corrections since yesterday: {n}").format(n=said(day.corrections)),
+        _("Corrections since {day}: {n}").format(
+            day=day_name(day.since, at.language), n=said(day.corrections)
+        ),
         _("people: {n}").format(n=said(day.people)),
         _("captions left: {n}").format(n=said(waiting)),
     ]
@@ -56,12 +73,22 @@ def lines(day: LastDay, at: Opened) -> list[tuple[str, str | None]]:
 
     lead = is_lead(at.site, at.person)
     found: list[tuple[int, str, str | None]] = [
+        (day.corrections, _("Captions corrected: {n}; confirmed right, set aside or approved: {m}.").format(
+            n=said(day.fixed), m=said(day.corrections - day.fixed)), "staff"),
         (day.reviewed, _("Second opinions: {n}, of which {m} differ.").format(
             n=said(day.reviewed), m=said(day.differed)), "review" if lead else None),
         (day.to_decide, _("Two answers differ and wait for a lead: {n}.").format(n=said(day.to_decide)),
          "adjudicate" if lead else None),
         (day.to_review, _("Second opinions that wait in the form: {n}.").format(n=said(day.to_review)), "correct"),
-        (day.retrainings, _("Retrainings that ended: {n}.").format(n=said(day.retrainings)), "runs"),
+        (day.decided, _("Cases that a lead decided: {n}.").format(n=said(day.decided)), "adjudicate" if lead else None),
+        (day.approved, _("Drafts that came in with an approved lot: {n}.").format(n=said(day.approved)), "lots"),
+        (day.audited, _("Blind audit: {n} judged, of which {m} were wrong.").format(
+            n=said(day.audited), m=said(day.audited_bad)), "quality"),
+        (day.photos, _("New photos: {n}.").format(n=said(day.photos)), "explore"),
+        (day.retrainings, _("Retrainings that ended: {n}, of which {m} failed.").format(
+            n=said(day.retrainings), m=said(day.failed_retrainings)), "runs"),
+        (day.promoted, _("Models brought into use: {n}.").format(n=said(day.promoted)), "runs"),
+        (day.rolled_back, _("Models rolled back: {n}.").format(n=said(day.rolled_back)), "runs"),
         (day.failed_jobs, _("Jobs that failed: {n}.").format(n=said(day.failed_jobs)), "jobs"),
         (day.unsent, _("Answers that did not reach Label Studio yet: {n}. They are kept and sent again.").format(
             n=said(day.unsent)), "jobs"),

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
 
 import streamlit as st
 
 from annotate.pages.elements import Opened, note, simulated_badge
-from dashboards import effects, figures, words
+from dashboards import effects, figures, kept, labour, sparklines, trends, words
+from dashboards.effects import Effect
 from dashboards.figures import Cost, Counted, Missing, Work
-from dashboards.pages.elements import bad_left, how, missing
+from dashboards.pages.elements import bad_left, headed, how, missing
+from dashboards.quality_charts import interval, percent
+from dashboards.trends import Reading, Weeks
 from data.messages import duration, number, yen
 
-COLOURS = {"better": "green", "worse": "red", "undecided": "gray"}
+COLOURS = {"gain": "green", "loss": "red"}  # of a claim; all others claim nothing
 
 
-def show(at: Opened) -> None:
-    """The two that decide in the first row, what they rest on in the second."""
-    done, spent = figures.work(at.site), figures.cost(at.site)
+@dataclass(frozen=True)
+class LastRun:
+    """The newest finished retraining: its effects, and (simulated, all) corrections behind it; None: there is none."""
+
+    run_id: str | None
+    found: list[Effect]
+    simulated: tuple[int, int]
+
+
+def show(last: LastRun, fixed: Mapping[date, Counted], at: Opened) -> None:
+    """The two that decide in the first row, what they rest on in the second. fixed: of figures.fixed_by_day."""
+    done = kept.work(at.site)
+    spent, weeks = figures.cost(at.site, done), trends.work_weeks(at.site, fixed)
     rows = [
-        [lambda: _gain(at), lambda: _left(at)],
-        [lambda: _fixed(done, at), lambda: _hours(done, at), lambda: _cost(spent, at)],
+        [lambda: _gain(last, at), lambda: _left(at)],
+        [lambda: _fixed(done, weeks, at), lambda: _hours(done, weeks, at), lambda: _cost(spent, weeks, at)],
     ]
     for row in rows:
         for column, card in zip(st.columns(len(row), gap="small"), row, strict=True):
@@ -28,18 +44,57 @@ def show(at: Opened) -> None:
                 card()
 
 
-def _counted(label: str, counted: Counted, shown: Callable[[float], str], at: Opened) -> None:
+def _of_weeks(
+    values: Sequence[float], shown: Callable[[float], str], at: Opened, simulated: bool = False
+) -> str:
+    """The last week beside the one before."""
+    if not any(values):
+        return ""
+    _ = at.translate
+    text = _("Last 7 days {now}, the 7 before {before}")
+    if simulated:
+        text = _("Simulated, last 7 days {now}, the 7 before {before}")
+    return text.format(now=shown(values[-1]), before=shown(values[-2]))
+
+
+def _day(value: date, at: Opened) -> str:
+    """A local date, or the local date of a time (UTC)."""
+    from babel.dates import format_date
+
+    local = value.replace(tzinfo=UTC).astimezone() if isinstance(value, datetime) else value
+    return str(format_date(local, "medium", locale=at.language))
+
+
+def _weeks_table(weeks: Weeks, values: Sequence[float], shown: Callable[[float], str], at: Opened) -> None:
+    """The numbers behind the bars."""
+    _ = at.translate
+    note(_("The bars: weeks of seven days, the last one ending today."))
+    if weeks.simulated and values is not weeks.cost_jpy:
+        simulated_badge(at)
+    rows = [{_("Week that ends on"): _day(end, at), _("Value"): shown(value)}
+            for end, value in zip(weeks.ends, values, strict=True)]  # fmt: skip
+    st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _counted(
+    label: str, counted: Counted, shown: Callable[[float], str], drawn: str, said: str, at: Opened
+) -> None:
     """People's number; the simulated crew's below it with its badge, never added up."""
-    st.metric(label, shown(counted.people))
+    headed(label, shown(counted.people), drawn, said)
     if counted.simulated:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             simulated_badge(at)
             st.text(shown(counted.simulated))
 
 
-def _fixed(done: Work, at: Opened) -> None:
+def _fixed(done: Work, weeks: Weeks, at: Opened) -> None:
     _ = at.translate
-    _counted(_("Captions fixed"), done.fixed, lambda n: number(n, at.language), at)
+
+    def shown(n: float) -> str:
+        return number(n, at.language)
+
+    said = _of_weeks(weeks.fixed, shown, at, weeks.simulated)
+    _counted(_("Captions fixed"), done.fixed, shown, sparklines.bars(weeks.fixed), said, at)
     note(
         _("{ok} confirmed right, {other} set aside").format(
             ok=number(done.confirmed.total, at.language), other=number(done.other.total, at.language)
@@ -49,17 +104,19 @@ def _fixed(done: Work, at: Opened) -> None:
         "Captions with a verdict in force that changed them, each counted once. "
         "Set aside: not sure, unusable or private photos."
     )
-    how(_("How is this computed?"), formula, figures.WORK_SQL, popover=True)
+    how(_("How is this computed?"), formula, figures.WORK_SQL, figures.BY_DAY_SQL, popover=True,
+        more=lambda: _weeks_table(weeks, weeks.fixed, shown, at))  # fmt: skip
 
 
 def _left(at: Opened) -> None:
     _ = at.translate
-    label, found = _("Bad captions left"), figures.remaining(at.site)
+    label, found = _("Bad captions left"), kept.remaining(at.site)
+    readings = trends.audited(at.site)
     if isinstance(found, Missing):
         missing(label, found, at)
     else:
         estimate = found.estimate
-        bad_left(label, estimate, at)
+        bad_left(label, estimate, at, sparklines.intervals(readings, zero=False), _of_audits(readings, at))
         if found.simulated_judged:
             simulated_badge(at, found.simulated_judged)
     formula = _(
@@ -67,25 +124,61 @@ def _left(at: Opened) -> None:
         "less what has been found there since. Exact 95 % interval. Corrections from the queue are chosen by risk and "
         "are never counted in the share. More of it stands on the page Finder."
     )
-    how(_("How is this computed?"), formula, figures.AUDIT_SQL, figures.VERDICTS_SQL, popover=True)
+    how(_("How is this computed?"), formula, figures.AUDIT_SQL, figures.VERDICTS_SQL, popover=True,
+        more=lambda: _readings_table(readings, partial(percent, language=at.language), at))  # fmt: skip
 
 
-def _hours(done: Work, at: Opened) -> None:
+def _of_audits(readings: Sequence[Reading], at: Opened) -> str:
+    """The error share of the last audit beside the one before, each with its interval."""
+    if len(readings) < 2:
+        return ""
     _ = at.translate
-    _counted(_("Hours of work"), done.hours, lambda hours: duration(hours * 3600, at.language), at)
+    before, now = (
+        f"{percent(one.value, at.language)} ({interval(one.low, one.high, at.language)})"
+        for one in readings[-2:]
+    )
+    return _("Error share of the last audit {now}, of the one before {before}").format(now=now, before=before)
+
+
+def _readings_table(readings: Sequence[Reading], shown: Callable[[float], str], at: Opened) -> None:
+    """The numbers behind the points; nothing where there are fewer than two."""
+    _ = at.translate
+    if len(readings) < 2:
+        return
+    note(_("The points: one value for each time, with its 95 % interval."))
+    rows = [{_("Day"): _day(one.at, at), _("Value"): shown(one.value), _("from"): shown(one.low),
+             _("to"): shown(one.high)} for one in readings]  # fmt: skip
+    st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _hours(done: Work, weeks: Weeks, at: Opened) -> None:
+    _ = at.translate
+
+    def shown(hours: float) -> str:
+        return duration(hours * 3600, at.language)
+
+    said = _of_weeks(weeks.hours, shown, at, weeks.simulated)
+    _counted(_("Hours of work"), done.hours, shown, sparklines.bars(weeks.hours), said, at)
     for simulated in (False, True):
         seconds = done.seconds_each(simulated)
         if seconds is not None and (not simulated or done.seconds_each(False) is None):
             note(_("{time} for each caption judged").format(time=duration(seconds, at.language)))
     formula = _(
-        "Sum of the active seconds of all answers, also of those replaced later. Time away from the form is left out."
+        "Sum of the active seconds of corrections, audits, second opinions, leads' decisions and lot checks, also of "
+        "answers replaced later. Time away from the form is left out."
     )
-    how(_("How is this computed?"), formula, figures.WORK_SQL, popover=True)
+    how(_("How is this computed?"), formula, labour.HOURS_SQL, trends.WORK_BY_DAY_SQL, popover=True,
+        more=lambda: _weeks_table(weeks, weeks.hours, shown, at))  # fmt: skip
 
 
-def _cost(spent: Cost, at: Opened) -> None:
+def _cost(spent: Cost, weeks: Weeks, at: Opened) -> None:
     _ = at.translate
-    st.metric(_("Cost so far"), yen(spent.total_jpy, at.language))
+
+    def shown(value: float) -> str:
+        return yen(value, at.language)
+
+    said = _of_weeks(weeks.cost_jpy, shown, at)
+    headed(_("Cost so far"), shown(spent.total_jpy), sparklines.bars(weeks.cost_jpy), said)
     if spent.simulated_jpy:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             simulated_badge(at)
@@ -101,9 +194,14 @@ def _cost(spent: Cost, at: Opened) -> None:
         compute_hours=number(spent.compute_hours, at.language, 2),
         rate=yen(spent.compute_jpy_per_hour, at.language),
     )
+
+    def more() -> None:
+        _confirm_rates(spent, at)
+        _weeks_table(weeks, weeks.cost_jpy, shown, at)
+
     how(
-        _("How is this computed?"), formula, figures.WORK_SQL, figures.COMPUTE_SQL,
-        popover=True, more=lambda: _confirm_rates(spent, at),
+        _("How is this computed?"), formula, labour.HOURS_SQL, figures.COMPUTE_SQL, trends.WORK_BY_DAY_SQL,
+        trends.COMPUTE_BY_DAY_SQL, popover=True, more=more,
     )  # fmt: skip
 
 
@@ -124,17 +222,23 @@ def _confirm_rates(spent: Cost, at: Opened) -> None:
             st.rerun()
 
 
-def _gain(at: Opened) -> None:
+def _gain(last: LastRun, at: Opened) -> None:
+    """Of the model in use; while none is, of the last retraining, and that says so."""
     _ = at.translate
-    label, found = _("Effect of the last retraining"), effects.gain(at.site)
+    of_champion, readings = trends.champion_effect(at.site), trends.run_effects(at.site)
+    found = of_champion or effects.main_effect(last.found) or effects.gain(at.site)
+    label = _("Measured gain of the model in use") if of_champion else _("Effect of the last retraining")
     if isinstance(found, Missing):
         missing(label, found, at)
     else:
-        st.metric(label, words.difference(found.value, found, at.language))
-        verdict = {"better": _("proven gain"), "worse": _("proven loss"), "undecided": _("not proven")}
+        value = words.difference(found.value, found, at.language)
+        headed(label, value, sparklines.intervals(readings, zero=True), _of_runs(readings, found, at))
+        if found.run_id != last.run_id:
+            of_run = effects.effects(at.site, found.run_id)
+            last = LastRun(found.run_id, of_run, effects.simulated_share(at.site, found.run_id))
+        of_run, simulated = last.found, last.simulated[0]
         with st.container(horizontal=True, gap="small"):
-            st.badge(verdict[found.verdict], color=COLOURS[found.verdict])  # type: ignore[arg-type]
-            simulated = effects.simulated_share(at.site, found.run_id)[0]
+            st.badge(words.claim_name(of_run, at.language), color=COLOURS.get(effects.claim(of_run), "gray"))  # type: ignore[arg-type]
             if simulated:
                 simulated_badge(at, simulated)
         note(
@@ -142,10 +246,27 @@ def _gain(at: Opened) -> None:
                 interval=words.interval(found, at.language),
                 metric=words.metric_name(found.task, found.metric, at.language),
             )
+            + ("" if of_champion else " · " + _("no retrained model is in use yet"))
         )
     formula = _(
         "Metric of the arm with corrected captions minus metric of the control arm with the original ones: same "
         "photos, base, steps and seeds. Interval: paired bootstrap over the held-out test items. "
-        "The measure was chosen before any run, not because it came out best."
+        "The measure ([retrain] primary in genba.toml) was chosen before any run, not because it came out best. "
+        "A gain is claimed only where the interval against the reworded captions lies on the better side of zero too."
     )
-    how(_("How is this computed?"), formula, effects.EFFECTS_SQL, popover=True)
+
+    def shown(value: float) -> str:
+        return words.difference(value, found, at.language) if isinstance(found, Effect) else ""
+
+    how(_("How is this computed?"), formula, effects.EFFECTS_SQL, trends.CHAMPION_SQL, trends.RUN_EFFECTS_SQL,
+        popover=True, more=lambda: _readings_table(readings, shown, at))  # fmt: skip
+
+
+def _of_runs(readings: Sequence[Reading], found: Effect, at: Opened) -> str:
+    """The effect of the retraining before the last one, with its interval."""
+    if len(readings) < 2:
+        return ""
+    before = readings[-2]
+    low, high = (words.difference(one, found, at.language, unit=False) for one in (before.low, before.high))
+    spoken = at.translate("The retraining before the last one: {value} (95 % interval {low} to {high})")
+    return spoken.format(value=words.difference(before.value, found, at.language), low=low, high=high)

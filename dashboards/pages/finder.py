@@ -20,7 +20,7 @@ from annotate.pages.elements import (
 )
 from annotate.pages.jobs_strip import live_strip
 from annotate.seconds import PRIOR, TIMES
-from dashboards import charts, figures, finder, finder_charts, finder_words, words
+from dashboards import charts, figures, finder, finder_charts, finder_words, kept, words
 from dashboards.figures import Missing, Remaining
 from dashboards.finder import Learning, Line
 from dashboards.pages.elements import bad_left, how, missing
@@ -38,7 +38,7 @@ def page() -> None:
     st.title(_("Finder"), anchor=False)
     with st.spinner(_("Counting ...")):
         found = finder.learning(at.site)
-        line, left = finder.line(at.site, found), figures.remaining(at.site)
+        line, left = finder.line(at.site, found), kept.remaining(at.site)
     st.text(finder_words.learning_sentence(found, at.language))
     live_strip()
     for row in (
@@ -211,7 +211,7 @@ def _line(line: Line | Missing, at: Opened) -> None:
     else:
         for sentence in finder_words.line_sentences(line, at.language):
             st.text(sentence)
-    rows = figures.risk_distribution(at.site)
+    rows = kept.risk_distribution(at.site)
     if rows.empty:
         empty(_("Nothing scored yet"), _("The risk of every caption appears here after the first scoring."))
     else:
@@ -264,7 +264,7 @@ def _left(left: Remaining | Missing, line: Line | Missing, at: Opened) -> None:
         st.altair_chart(finder_charts.left_chart(estimate, at.language), theme=None, key="left")
     price = at.site.settings.cost.bad_caption_jpy or None
     estimated = None if isinstance(left, Missing) else left.estimate
-    ahead = stopping.next_hundred(at.site, estimated, price)
+    ahead = kept.next_hundred(at.site, estimated, price)
     sentences = stopping.sentences(ahead, at.language)
     if isinstance(line, Line) and ahead.advice in ("go_on", "stop"):
         sentences[-1] = finder_words.advice(line, at.language)

@@ -75,7 +75,8 @@ def _jobs(found: Operations, at: Opened) -> None:
     if not found.jobs:
         note(_("No job yet"))
     for state, count in found.jobs.items():
-        st.text(f"{state_name(state, at)}: {number(count, at.language)}")
+        shown = number(count, at.language)
+        st.text(_("{item}: {text}").format(item=state_name(state, at), text=shown))
     if found.last_failed:
         failed = found.last_failed
         note(

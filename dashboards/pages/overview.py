@@ -1,22 +1,27 @@
-"""Overview: whether to go on spending, on one page. One sentence, the next step, five numbers, the evidence."""
+"""Overview: whether to go on spending, on one page. Stage, one sentence, the next step, what changed, five numbers."""
 
 from __future__ import annotations
 
+from datetime import date
 from functools import partial
 from math import isfinite
 
 import streamlit as st
 
+from annotate import since_yesterday
+from annotate.pages import since_yesterday as since_panel
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
 from annotate.pages.jobs_strip import live_strip
-from dashboards import charts, effects, figures, metric_words, report, words
-from dashboards.effects import Effect
-from dashboards.figures import Missing
+from dashboards import charts, effects, figures, kept, metric_words, report, words
+from dashboards.figures import Counted, Missing
 from dashboards.pages import cards
-from dashboards.pages.elements import how
+from dashboards.pages.cards import LastRun
+from dashboards.pages.elements import counted_at, how
+from dashboards.pages.pilot import stage_name
 from dashboards.standing import standing
 from data import jobs
 from data.messages import number
+from training.pilot import stage
 
 TARGETS = {
     "promote": "runs",
@@ -32,24 +37,51 @@ def page() -> None:
     at = opened()
     _ = at.translate
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.title(_("Overview"), anchor=False)
+        st.title(_("Overview"), anchor=False, width="content")
+        _stage(at)
         _report(at)
     with st.spinner(_("Counting ...")):
-        run_id = effects.last_run(at.site)
-        found = effects.effects(at.site, run_id) if run_id else []
-        step = words.next_step(standing(at.site), at.language)
-    st.text(words.last_run_sentence(at.site, at.language))
+        last = _last_run(at)
+        fixed = kept.fixed_by_day(at.site)
+        stands = standing(at.site)
+        step = words.next_step(stands, at.language)
+    sentence = words.run_words(last.found, last.simulated, at.language) if last.run_id else None
+    st.text(sentence or words.last_run_sentence(at.site, at.language))
     _next_step(step, at)
     live_strip()
-    cards.show(at)
+    since_panel.show(at, stands.waiting, more=lambda: _how_changed(at))
+    cards.show(last, fixed, at)
+    counted_at(at)
     for pair in (
-        (lambda: _gain(found, at), lambda: _alignment(at)),
-        (lambda: _by_day(at), lambda: _risk(at)),
+        (lambda: _gain(last, at), lambda: _alignment(at)),
+        (lambda: _by_day(fixed, at), lambda: _risk(at)),
     ):
         for column, show in zip(st.columns(2, gap="small"), pair, strict=True):
             with column, st.container(border=True, height="stretch"):
                 show()
     _pairs(at)
+
+
+def _stage(at: Opened) -> None:
+    """Pilot, template or automation; the page Pilot says what that means and who decided it."""
+    _ = at.translate
+    name = stage_name(stage(at.site).name, at)
+    with st.container(width="stretch"):
+        page = st.session_state.get("pages", {}).get("pilot")
+        text = _("Stage: {stage}").format(stage=name)
+        if page is not None:
+            st.page_link(page, label=text, icon=":material/location_on:", width="content")
+        else:
+            st.badge(text, icon=":material/location_on:", color="blue")
+
+
+def _how_changed(at: Opened) -> None:
+    _ = at.translate
+    formula = _(
+        "Counted since the beginning of the last day before today on which a real person answered, in this machine's "
+        "time zone: on a Monday that is the Friday. What waits is of now. Answers that were taken back are left out."
+    )
+    how(_("How is this computed?"), formula, since_yesterday.SQL, popover=True)
 
 
 def _report(at: Opened) -> None:
@@ -94,10 +126,18 @@ def _enqueue(step: words.Step, at: Opened) -> None:
     st.rerun()
 
 
-def _gain(found: list[Effect], at: Opened) -> None:
+def _last_run(at: Opened) -> LastRun:
+    """Read once for the whole page: a question to the store of a large site takes some hundredths of a second."""
+    run_id = effects.last_run(at.site)
+    if run_id is None:
+        return LastRun(None, [], (0, 0))
+    return LastRun(run_id, effects.effects(at.site, run_id), effects.simulated_share(at.site, run_id))
+
+
+def _gain(last: LastRun, at: Opened) -> None:
     _ = at.translate
     heading(_("What the corrections brought"))
-    shown = [one for one in effects.same_contrast(found) if metric_words.is_headline(one.metric)]
+    shown = [one for one in effects.same_contrast(last.found) if metric_words.is_headline(one.metric)]
     if not shown:
         empty(
             _("No retraining yet"),
@@ -112,9 +152,8 @@ def _gain(found: list[Effect], at: Opened) -> None:
             seeds=main.seeds,
         )
     )
-    simulated = effects.simulated_share(at.site, main.run_id)[0]
-    if simulated:
-        simulated_badge(at, simulated)
+    if last.simulated[0]:
+        simulated_badge(at, last.simulated[0])
     for chart in charts.gain_chart(shown, at.language):
         st.altair_chart(chart, theme=None, alt=charts.alternative_text(shown, at.language))
     formula = _(
@@ -128,7 +167,7 @@ def _gain(found: list[Effect], at: Opened) -> None:
 def _alignment(at: Opened) -> None:
     _ = at.translate
     heading(_("Alignment before and after"))
-    found = figures.alignment(at.site)
+    found = kept.alignment(at.site)
     if isinstance(found, Missing):
         empty(_("Not yet measurable"), _("It needs {what}.").format(what=_(found.needs)))
         return
@@ -160,10 +199,9 @@ def _encoder(found: figures.Alignment, at: Opened) -> None:
         st.text(_("This encoder was itself trained on corrections, so it flatters them."))
 
 
-def _by_day(at: Opened) -> None:
+def _by_day(days: dict[date, Counted], at: Opened) -> None:
     _ = at.translate
     heading(_("Captions fixed by day"))
-    days = figures.fixed_by_day(at.site)
     if not days:
         empty(_("No correction yet"), _("Every day's corrections appear here."))
         return
@@ -175,7 +213,7 @@ def _by_day(at: Opened) -> None:
 def _risk(at: Opened) -> None:
     _ = at.translate
     heading(_("Where the risk lies"))
-    rows = figures.risk_distribution(at.site)
+    rows = kept.risk_distribution(at.site)
     if rows.empty:
         empty(_("Nothing scored yet"), _("The risk of every caption appears here after the first scoring."))
         return
@@ -189,7 +227,7 @@ def _risk(at: Opened) -> None:
 def _pairs(at: Opened) -> None:
     """What the site holds, by state, language and origin."""
     _ = at.translate
-    rows = figures.pairs_by_kind(at.site)
+    rows = kept.pairs_by_kind(at.site)
     with st.expander(_("What the site holds"), icon=":material/database:"):
         if rows.empty:
             st.text(_("The site has no captions yet."))

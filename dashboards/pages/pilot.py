@@ -23,7 +23,6 @@ from data.messages import moment, number
 from training.pilot import EFFECTS_SQL, STAGES, Item, Pilot, Stage, last_pilot, set_stage, stage
 from training.writing_time import CORRECTIONS_SQL
 
-MAIN = ("retrieval", "recall_at_1_text_to_image")  # as on the page of retrainings: chosen before any run
 Row = dict[str, Any]
 
 
@@ -109,11 +108,7 @@ def sentence(found: Pilot, at: Opened) -> str:
             _("Proven harmful, or shown to bring next to nothing: {items}.").format(items=listed("leave_out"))
         )
     if listed("undecided"):
-        parts.append(
-            _("Nothing is shown either way for: {items}; their intervals include zero.").format(
-                items=listed("undecided")
-            )
-        )
+        parts.append(_("Nothing is shown either way for: {items}.").format(items=listed("undecided")))
     return words.joined(parts, at.language)
 
 
@@ -145,18 +140,20 @@ def _result(found: Pilot, at: Opened) -> None:
             "the same captions without the item; same photos, steps, batches and seeds. Interval: 95 %, bootstrap over "
             "test items and seeds. Seconds: a regression of the active seconds of corrections on which items had to be "
             "written; not measurable where the item was written in nearly all or hardly any, always together with "
-            "another, or where the interval reaches down to zero. A proposal to keep takes one measure whose interval "
-            "is on the better side of zero; of twenty measures without effect about one is so by chance."
+            "another, or where the interval reaches down to zero. A proposal rests on the primary measure where its "
+            "interval lies off zero, and on others that lie off zero and also hold among all of the item's measures "
+            "(Holm's correction, 5 %): of twenty measures without effect about one lies off zero by chance."
         )
         how(_("How is this computed?"), formula, EFFECTS_SQL, CORRECTIONS_SQL)
 
 
 def _metric(names: list[tuple[str, str]], at: Opened) -> tuple[str, str] | None:
-    """The measure that is shown: the main one, or the one that a person chooses."""
+    """The measure that is shown: the primary one, or the one that a person chooses."""
     _ = at.translate
     if not names:
         return None
-    first = names.index(MAIN) if MAIN in names else 0
+    primary = at.site.settings.retrain.primary_metric
+    first = names.index(primary) if primary in names else 0
     place = st.selectbox(
         _("Measure"), range(len(names)), index=first, key="pilot-metric",
         format_func=lambda place: words.metric_name(names[place][0], names[place][1], at.language),
@@ -185,20 +182,44 @@ def _table(found: Pilot, chosen: tuple[str, str], at: Opened) -> None:
             _("Goes with it"): separator.join(names.get(one, one) for one in item.with_it) or "—",
         })  # fmt: skip
     st.dataframe(pandas.DataFrame(rows), hide_index=True, width="stretch", key="pilot-table")
+    for item in found.items:
+        if item.proven:
+            by = separator.join(
+                f"{words.metric_name(one['task'], one['metric'], at.language)} "
+                f"{run_words.amount(one['value'], one['unit'], at.language)}"
+                for one in item.proven
+            )
+            note(_("{item}, proven by: {measures}").format(item=names.get(item.slot, item.slot), measures=by))
+    for why in dict.fromkeys(map(why_no_seconds, found.items)):
+        if why:
+            of = separator.join(
+                names.get(one.slot, one.slot) for one in found.items if why_no_seconds(one) == why
+            )
+            note(_("Seconds to write, {items}: {why}").format(items=of, why=_reasons(at)[why]))
 
 
 def seconds_words(item: Item, at: Opened) -> str:
-    """The writing time with its interval, or why there is none."""
+    """The writing time with its interval, or that there is none."""
     _ = at.translate
     time = item.time
-    if time is None or time.why == "few":
-        return _("not measurable: written in too few or nearly all corrections")
-    if time.why == "together":
-        return _("not measurable: always written together with another item")
-    if time.seconds is None or time.low is None or time.high is None:
-        return _("not measurable: the interval reaches down to zero")
+    if time is None or time.seconds is None or time.low is None or time.high is None:
+        return _("not measurable")
     value, low, high = (number(one, at.language, 1) for one in (time.seconds, time.low, time.high))
     return _("{value} s ({low} to {high})").format(value=value, low=low, high=high)
+
+
+def why_no_seconds(item: Item) -> str:
+    """ "" where there is a time; else "few", "together" or "uncertain" (training/writing_time.py)."""
+    return item.time.why if item.time is not None else "few"
+
+
+def _reasons(at: Opened) -> dict[str, str]:
+    _ = at.translate
+    return {
+        "few": _("not measurable: written in too few or nearly all corrections"),
+        "together": _("not measurable: always written together with another item"),
+        "uncertain": _("not measurable: the interval reaches down to zero"),
+    }
 
 
 def _gain(row: Row | None, at: Opened) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -10,15 +10,11 @@ import streamlit as st
 from annotate import stopping
 from annotate.estimate import AUDITED
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
-from dashboards import figures, quality, quality_charts
+from dashboards import figures, kept, quality, quality_charts, words
 from dashboards.figures import Missing
-from dashboards.pages.elements import bad_left, how, missing
-from dashboards.run_words import slice_name
+from dashboards.pages.elements import bad_left, counted_at, how, missing
+from dashboards.run_words import part_value, slice_name
 from data.messages import moment, number
-from data.site import Site
-from data.store import now
-
-KEPT_SECONDS = 300  # aggregates over all captions; the page says how old they are
 
 
 @shows_errors
@@ -28,27 +24,18 @@ def page() -> None:
     _ = at.translate
     st.title(_("Quality"), anchor=False)
     with st.spinner(_("Counting ...")):
-        found = _counted(str(at.site.root))
-    note(_("As of {when}").format(when=moment(found["at"], at.language)))
-    simulated = 0 if isinstance(found["left"], Missing) else found["left"].simulated_judged
+        points, left = kept.error_over_time(at.site), kept.remaining(at.site)
+        slices, lacking = kept.by_slice(at.site), kept.lacking(at.site)
+    counted_at(at)
+    simulated = 0 if isinstance(left, Missing) else left.simulated_judged
     rows = (
-        (lambda: _over_time(found["points"], simulated, at), lambda: _left(found["left"], at)),
-        (lambda: _slices(found["slices"], at), lambda: _lacking(found["lacking"], at)),
+        (lambda: _over_time(points, simulated, at), lambda: _left(left, at)),
+        (lambda: _slices(slices, at), lambda: _lacking(lacking, at)),
     )
     for row in rows:
         for column, show in zip(st.columns(len(row), gap="small"), row, strict=True):
             with column, st.container(border=True, height="stretch", gap="small"):
                 show()
-
-
-@st.cache_data(ttl=KEPT_SECONDS, show_spinner=False, max_entries=4)
-def _counted(root: str) -> dict[str, Any]:
-    site = Site.open(root)
-    at: datetime = now()
-    return {
-        "at": at, "points": quality.error_over_time(site), "slices": quality.by_slice(site),
-        "lacking": quality.lacking(site), "left": figures.remaining(site),
-    }  # fmt: skip
 
 
 def _table(rows: list[dict[str, Any]], name: str, at: Opened) -> None:
@@ -104,7 +91,7 @@ def _left(found: figures.Remaining | Missing, at: Opened) -> None:
         bad_left(label, found.estimate, at)
     price = at.site.settings.cost.bad_caption_jpy or None
     left = None if isinstance(found, Missing) else found.estimate
-    for sentence in stopping.sentences(stopping.next_hundred(at.site, left, price), at.language):
+    for sentence in stopping.sentences(kept.next_hundred(at.site, left, price), at.language):
         st.text(sentence)
     formula = _(
         "The next hundred captions of the queue are expected to hold as many bad ones as their calibrated risks add up "
@@ -127,14 +114,15 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
     chosen = st.segmented_control(
         _("Compare by"), list(found), default=next(iter(found)), format_func=lambda one: names[one], key="quality-slice"
     )  # fmt: skip
-    parts = found[chosen or next(iter(found))]
+    column = chosen or next(iter(found))
+    parts = [replace(part, value=part_value(column, part.value, at.language)) for part in found[column]]
     st.altair_chart(quality_charts.slice_chart(parts, at.language), theme=None, key="slices")
     note(
         _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
     )
     _table(
         [
-            {names[chosen or next(iter(found))]: p.value, _("Judged"): p.judged, _("Bad"): p.bad,
+            {names[column]: p.value, _("Judged"): p.judged, _("Bad"): p.bad,
              _("Share"): quality_charts.percent(p.rate, at.language),
              _("95 % interval"): quality_charts.interval(p.low, p.high, at.language)}
             for p in parts
@@ -154,13 +142,8 @@ def _lacking(found: dict[str, int], at: Opened) -> None:
     if not found:
         empty(_("Nothing is lacking"), _("Every scored caption that waits states all required items."))
         return
-    template = at.site.template()
-    labels: dict[str, int] = {}
-    for slot_id, captions in found.items():
-        slot = template.slot(slot_id)
-        words = {} if slot is None else {str(language): label for language, label in slot.label.items()}
-        name = words.get(at.language) or next(iter(words.values()), slot_id)
-        labels[name] = captions
+    called = words.slot_labels(at.site.template(), at.language)
+    labels = {called.get(slot, slot): captions for slot, captions in found.items()}
     st.altair_chart(quality_charts.lacking_chart(labels, at.language), theme=None, key="lacking")
     formula = _(
         "Captions that wait in the queue, by the required items of the template that their words do not state."

@@ -105,7 +105,7 @@ def _cards(result: Result, found: Found, at: Opened) -> None:
     )
     with with_net:
         if isinstance(result.net, Missing):
-            missing(_("Net"), result.net, at)
+            _lacking(_("Net"), result.net, result, at)
         else:
             st.metric(_("Net"), roi_words.amount(result.net.value, language))
             _interval(roi_words.between(result.net, language), at)
@@ -113,7 +113,7 @@ def _cards(result: Result, found: Found, at: Opened) -> None:
         how(_("How is this computed?"), formula, effects.EFFECTS_SQL, popover=True)
     with with_ratio:
         if isinstance(result.ratio, Missing):
-            missing(_("Benefit for each yen of cost"), result.ratio, at)
+            _lacking(_("Benefit for each yen of cost"), result.ratio, result, at)
         else:
             value, interval = roi_words.ratio_words(result.ratio, language)
             st.metric(_("Benefit for each yen of cost"), value)
@@ -126,7 +126,21 @@ def _cards(result: Result, found: Found, at: Opened) -> None:
         _interval(roi_words.between(result.break_even, language), at)
         note(_("So much must come in each month for the net to be zero."))
         formula = _("(Cost so far - labels saved) / months counted + running fixed cost.")
-        how(_("How is this computed?"), formula, roi_evidence.HOURS_SQL, popover=True)
+        how(_("How is this computed?"), formula, roi_evidence.ANSWERS_SQL, popover=True)
+
+
+def _lacking(label: str, found: Missing, result: Result, at: Opened) -> None:
+    """What the number needs, and where that is done: a retraining measures, a set of assumptions prices."""
+    _ = at.translate
+    missing(label, found, at)
+    if found != roi.NO_BENEFIT:
+        return
+    lacking = [one.needs for one in result.benefits.values() if isinstance(one, Missing)]
+    if any(needs in roi.PRICE_NEEDED.values() for needs in lacking):
+        note(_("Prices are given below: “Edit and save as a set”."))
+    runs = st.session_state.get("pages", {}).get("runs")
+    if runs is not None and any(needs not in roi.PRICE_NEEDED.values() for needs in lacking):
+        st.page_link(runs, label=_("Retrainings"), icon=":material/arrow_forward:")
 
 
 def _interval(text: str, at: Opened) -> None:
@@ -137,7 +151,7 @@ def _payback(result: Result, found: Found, at: Opened) -> None:
     _ = at.translate
     months = result.payback_months
     if isinstance(months, Missing):
-        missing(_("Paid back on"), months, at)
+        _lacking(_("Paid back on"), months, result, at)
     else:
         value, interval = roi_words.payback_words(months, found.in_use_since, at.language)
         st.metric(_("Paid back on"), value)
@@ -177,7 +191,7 @@ def _cost(result: Result, assumed: Assumptions, at: Opened) -> None:
         "drawn for an audit counts as audit. Interval: the answers of each role drawn anew 2,000 times. "
         "Simulated work is never added to people's."
     )
-    how(_("How is this computed?"), formula, roi_evidence.HOURS_SQL, COMPUTE_SQL)
+    how(_("How is this computed?"), formula, roi_evidence.ANSWERS_SQL, COMPUTE_SQL)
 
 
 def _benefit(result: Result, at: Opened) -> None:

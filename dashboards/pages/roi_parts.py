@@ -39,7 +39,13 @@ def ahead(assumed: Assumptions, side: Side, result: Result, at: Opened) -> None:
         chart = roi_charts.forecast_chart(found.answers, found.curve, found.ahead, at.language)
         st.altair_chart(chart, theme=None, key="roi-forecast")
         _history(found.answers, at)
-    note(_("The stopping rule, by the risks of the next hundred:"))
+    note(
+        _(
+            "The stopping rule looks at the next hundred alone, the most doubtful captions, and at their own time. The "
+            "forecast reaches further down the queue and adds second opinions and decisions, so finding one is usually "
+            "dearer there."
+        )
+    )
     for sentence in stopping.sentences(found.hundred, at.language):
         note(sentence)
     formula = _(

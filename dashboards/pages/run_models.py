@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from annotate.pages.elements import Opened, escaped, heading, note, show_error
 from annotate.roles import has_leads, is_lead
 from dashboards import effects, run_figures, run_words, words
 from dashboards.effects import Model
+from dashboards.pages import run_exports
 from dashboards.pages.elements import how
 from data.errors import GenbaError
 from data.messages import moment, number
@@ -50,6 +52,7 @@ def models(at: Opened) -> None:
                 _candidate(model, at)
     if champion:
         _signatures(champion, at)
+        run_exports.exports(champion, at)
 
 
 def name_of(model: Model, at: Opened) -> str:
@@ -116,17 +119,18 @@ def answer_names(at: Opened) -> dict[str, str]:
 
 def show_checks(found: list[Check], at: Opened) -> None:
     """Every condition of the gate, each in a sentence."""
+    named = partial(words.metric_name, labels=words.slot_labels(at.site.template(), at.language))
     for check in found:
         icon, colour = STATES[check.state]
         with st.container(horizontal=True, vertical_alignment="top", gap="small"):
             st.badge(escaped(gate_words.title(check, at.language)), icon=icon, color=colour)  # type: ignore[arg-type]
-            st.text(gate_words.sentence(check, at.language, words.metric_name))
+            st.text(gate_words.sentence(check, at.language, named))
 
 
 def how_the_gate_decides(at: Opened) -> None:
     _ = at.translate
     settings = at.site.settings.retrain
-    task, _sign, metric = settings.primary.partition("/")
+    task, metric = settings.primary_metric
     formula = _(
         "The interval of “{metric}” must lie above zero against the original and the reworded captions. Nothing "
         "guarded may fall by more than {margin} (shares: points; other units: of the value): against the model in use, "

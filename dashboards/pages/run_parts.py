@@ -9,9 +9,8 @@ import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note
 from dashboards import charts, effects, metric_words, run_charts, run_figures, run_words, words
-from dashboards.effects import MAIN_CONTRAST, Effect, Run
+from dashboards.effects import MAIN_CONTRAST, REWORDED, Effect, Run
 from dashboards.pages.elements import how
-from dashboards.run_words import REWORDED
 from data.messages import number
 from data.records import Metric
 from data.spreadsheet import guarded

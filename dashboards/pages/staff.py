@@ -16,6 +16,7 @@ from data.site import Site
 from data.store import now
 
 KEPT_SECONDS = 300
+WIDTH_OF_NAMES = 150  # px: “All simulated” in Japanese
 
 
 @shows_errors
@@ -76,7 +77,8 @@ def _people(people: list[Person], at: Opened) -> None:
         }
         for one in people
     ]  # fmt: skip
-    st.dataframe(rows, hide_index=True, width="stretch", key="people")
+    names = {_("Who"): st.column_config.TextColumn(width=WIDTH_OF_NAMES, pinned=True)}
+    st.dataframe(rows, hide_index=True, width="stretch", key="people", column_config=names)
     review = st.session_state.get("pages", {}).get("review")
     if review is not None:
         st.page_link(review, label=_("Agreement by item"), icon=":material/group:")
@@ -101,6 +103,13 @@ def _curve(curve: list[Step], at: Opened) -> None:
     heading(_("Learning curve"))
     chart = staff_charts.curve_chart(curve, lambda step: _called(step, at), at.language)
     st.altair_chart(chart, theme=None, key="curve")
+    most, lines = staff_charts.MOST_LINES, len({_called(step, at) for step in curve})
+    if lines > most:
+        note(
+            _("Of {m} people the {n} with the most answers are drawn.").format(
+                n=number(most, at.language), m=number(lines, at.language)
+            )
+        )
     formula = _(
         "The answers of each person in their order, {n} at a time: the median of their active seconds, and the middle "
         "half of them as a bar."

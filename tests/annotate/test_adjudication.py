@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
-from annotate import adjudication, queue, reviews
+from annotate import adjudication, corrections, queue
 from annotate.adjudication import Case, decide, undo
 from annotate.corrections import submit
 from annotate.labeling_config import mark_of
+from annotate.pages.progress import answered_today
+from annotate.recent import recent
 from annotate.review_feedback import feedback
 from annotate.roles import has_leads, is_lead
 from annotate.since_yesterday import last_day
 from annotate.sync import sync
+from dashboards import labour
 from data.errors import GenbaError
 from data.site import Site, init_site
 from tests.annotate import sites
@@ -105,8 +108,9 @@ def test_a_decision_leaves_one_that_counts_and_can_be_taken_back(
     )
     assert {row["slots"]["part"] for row in kept} >= {"bolt", "gear"}, "both are history"
     with site.connect() as db:
-        spent = 30.0 + (20.0 if kind == "review" else 0.0)
-        assert reviews.seconds(db)[False] == spent, "the lead's time, and that of a second opinion, once each"
+        spent = labour.seconds(db)
+        assert spent["lead", False] == 30.0
+        assert spent.get(("review", False), 0.0) == (20.0 if kind == "review" else 0.0)
     undo(site, made, C)
     undo(site, made, C)
     after = rows(site, "SELECT correction_id, state, slots FROM corrections ORDER BY correction_id")
@@ -134,8 +138,6 @@ def test_what_has_changed_meanwhile_is_not_decided(site: Site) -> None:
 
 def test_a_conflict_whose_first_answer_was_taken_back(site: Site) -> None:
     case_of(site, "conflict")
-    from annotate import corrections
-
     corrections.undo(site, active(site)[0]["correction_id"], A)
     (case,) = adjudication.cases(site)
     assert case.first is None
@@ -214,3 +216,21 @@ def test_label_studio_follows_a_decision_and_its_undoing(label_studio: RunningLa
     decide(site, case.case_id, "first", by=C, seen=case.first_id)
     assert there() == {first.correction_id}
     assert there() == {first.correction_id} and len(active(site)) == 1, "and it stays so"
+
+
+@pytest.mark.parametrize(
+    ("kind", "decision"), [("review", "second"), ("review", "first"), ("conflict", "second")]
+)
+def test_nobody_takes_back_what_a_lead_has_decided(site: Site, kind: str, decision: str) -> None:
+    """Else the pair would have no answer at all, while both people are told that the decision stands."""
+    made = settle(site, case_of(site, kind), decision)
+    (row,) = active(site)
+    with pytest.raises(GenbaError, match="lead has decided"):
+        corrections.undo(site, row["correction_id"], row["annotator"])
+    assert active(site) == [row]
+    assert row["correction_id"] not in {one["correction_id"] for one in recent(site, row["annotator"])}
+    assert answered_today(site, A) == (0 if kind == "conflict" else int(decision == "first"))
+    assert answered_today(site, B) == 1 if decision == "second" else kind == "review"
+    undo(site, made, C)
+    assert answered_today(site, A) == 1
+    corrections.undo(site, active(site)[0]["correction_id"], A)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from annotate import audit, corrections, queue
+from annotate import audit, queue
 from annotate.corrections import Saved, submit, undo
+from annotate.recent import recent
 from data.errors import GenbaError
 from data.records import caption_id, pair_id
 from data.site import Site, init_site
@@ -197,7 +198,7 @@ def test_recent_shows_ones_own_work_newest_first(site: Site) -> None:
     answer(site, 0)
     answer(site, 1, verdict="ok")
     answer(site, 2, annotator="Smith")
-    found = corrections.recent(site, "佐藤")
+    found = recent(site, "佐藤")
     template = site.template()
     assert [(row["old_pair_id"], row["verdict"], row["state"]) for row in found] == [
         (old(1), "ok", "active"),
@@ -205,7 +206,7 @@ def test_recent_shows_ones_own_work_newest_first(site: Site) -> None:
     ]
     assert found[0]["caption"] == "part 3" and found[0]["captions"] == []
     assert found[1]["captions"] == [template.caption(BOLT, language) for language in ("ja", "en")]
-    assert len(corrections.recent(site, "佐藤", limit=1)) == 1
+    assert len(recent(site, "佐藤", limit=1)) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from annotate import corrections, drafts, lots, queue
 from annotate.draft_planting import spoil
 from annotate.lots import Lot
+from annotate.pages.progress import answered_today
+from annotate.recent import recent
 from data.errors import GenbaError
 from data.settings import set_value
 from data.site import Site
@@ -165,6 +167,9 @@ def test_a_killed_approval_goes_on_and_an_answer_given_meanwhile_counts(
     made = rows(site, "SELECT old_pair_id FROM corrections WHERE source = 'lot' AND state = 'active'")
     assert len(made) == 59 and pair_name(5) not in {row["old_pair_id"] for row in made}
     assert lots.lot_of(site, lot.lot_id).approved == 59
+    assert (
+        recent(site, "佐藤") == [] and answered_today(site, "佐藤") == 0
+    )  # nobody has answered them one by one
 
 
 def test_who_may_and_when(site: Site) -> None:

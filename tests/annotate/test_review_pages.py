@@ -10,6 +10,8 @@ import pytest
 from annotate import adjudication, queue, reviews
 from annotate.adjudication import decide
 from annotate.pages.adjudicate import shuffled
+from annotate.pages.since_yesterday import day_name
+from annotate.since_yesterday import last_day
 from data.messages import translator
 from data.site import Site, init_site
 from tests.annotate import sites
@@ -152,7 +154,8 @@ def test_the_queue_tells_what_changed_since_yesterday(
     at = show("queue", site, language, monkeypatch)
     label = at.expander[0].label.replace("\\", "")
     assert (
-        _("Corrections since yesterday: {n}").format(n=1) in label and _("people: {n}").format(n=2) in label
+        _("Corrections since {day}: {n}").format(day=day_name(last_day(site).since, language), n=1) in label
+        and _("people: {n}").format(n=2) in label
     )
     assert (
         _("captions left: {n}").format(n=queue.count(site)) in label

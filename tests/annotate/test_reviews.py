@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotate import agreement, corrections, queue, review_draw, reviews
+from annotate import agreement, queue, review_draw, reviews
 from annotate.corrections import Saved, submit, undo
+from annotate.recent import recent
 from annotate.review_board import leaderboard
 from annotate.review_feedback import feedback
 from annotate.reviews import differing
+from dashboards import labour
 from data.errors import GenbaError
 from data.settings import ReviewSection, set_value
 from data.site import Site, init_site
@@ -129,7 +131,7 @@ def test_a_second_save_neither_escapes_nor_calls_a_second_opinion(site: Site) ->
     assert states(site) == ["agreed"]
     answer(site, slots=BOLT)
     assert states(site) == ["differs"], "the answer that stands is compared"
-    undo(site, corrections.recent(site, A)[0]["correction_id"], A)
+    undo(site, recent(site, A)[0]["correction_id"], A)
     assert states(site) == ["void"]
 
 
@@ -186,9 +188,9 @@ def test_a_second_opinion_is_no_correction_and_is_not_sent(site: Site) -> None:
         {"differing": ["part"], "active_seconds": 20.0}
     ]
     with site.connect() as db:
-        assert reviews.seconds(db) == {False: 20.0, True: 0.0}
+        assert labour.seconds(db)["review", False] == 20.0
     template = site.template()
-    mine = corrections.recent(site, B)[0]
+    mine = recent(site, B)[0]
     assert mine["captions"] == [template.caption(GEAR, one) for one in ("ja", "en")]
     with pytest.raises(GenbaError, match="Smith's"):
         undo(site, mine["correction_id"], A)

@@ -11,6 +11,7 @@ import pytest
 
 from annotate import corrections, form
 from annotate.labeling_config import from_result, to_result
+from annotate.recent import recent
 from annotate.template_changes import changes, studio_change
 from annotate.template_versions import check, next_number, open_version, raised, save, versions
 from data.errors import GenbaError
@@ -91,7 +92,7 @@ def test_200_old_corrections_stay_readable_when_an_option_and_a_slot_go(site: Si
             captions[pair_id] for pair_id in row["new_pair_ids"]
         ]
         assert from_result(template, to_result(template, "fix", row["slots"])) == ("fix", row["slots"])
-    assert len(corrections.recent(site, "佐藤", 200)) == 200
+    assert len(recent(site, "佐藤", 200)) == 200
     # an old answer in the new form: what the form no longer has is open, and nothing fails
     old = given[stored[1]["correction_id"]] | {"defect": "scratch"}
     assert [item.id for item in form.items(saved, old, "ja") if item.is_open] == ["defect"]

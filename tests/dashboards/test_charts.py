@@ -34,7 +34,7 @@ def encodings(chart: dict[str, Any], channel: str) -> list[dict[str, Any]]:
 def test_gain_chart_draws_point_interval_and_zero_in_one_chart_for_each_unit(
     worked: Site, language: str
 ) -> None:
-    found = effects.effects(worked, "run-1")
+    found = effects.same_contrast(effects.effects(worked, "run-1"))
     shares, metres = (chart.to_dict() for chart in charts.gain_chart(found, language))
     drawn = [row for row in data(shares) if "value" in row]
     assert all({"low", "high", "n", "seeds", "verdict"} <= set(row) for row in drawn)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import shlex
 import string
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,6 +29,8 @@ from scoring.score import ScoreResult
 from tests.conftest import CHECKOUT
 from tests.dashboards.conftest import START, add_effect, add_model, add_run
 from tests.dashboards.test_figures import draw
+from training import detect
+from training.detect import Statement
 
 LANGUAGES = ["ja", "en"]
 NASTY = "<script>alert(1)</script> **佐藤** [x](http://x)"
@@ -97,7 +101,8 @@ def test_an_empty_site_says_what_each_number_needs(
     at = show("overview", site, language, monkeypatch)
     assert metric(at, _("Bad captions left")) == "—" == metric(at, _("Effect of the last retraining"))
     codes = [element.value for element in at.code]
-    assert "genba audit SITE draw 100" in codes and "genba retrain SITE" in codes
+    root = shlex.quote(str(site.root))
+    assert f"genba audit {root} draw 100" in codes and f"genba retrain {root}" in codes
     assert _("No retraining has finished yet, so no gain is measured.") in texts(at)
 
 
@@ -148,8 +153,9 @@ def test_runs_shows_arms_effects_and_who(
     table = at.dataframe[0].value
     assert len(table) == 2 and NASTY in table.to_string()
     assert words.run_sentence(worked, "run-1", language) in texts(at)
-    # Effects in points and in metres; the two main metrics side by side, the others stand in the table.
-    assert len(at.get("vega_lite_chart")) == 2 + 2
+    # Effects against the original captions in points and in metres, against the reworded ones in points; the two main
+    # metrics side by side, the others stand in the table.
+    assert len(at.get("vega_lite_chart")) == 2 + 1 + 2
 
 
 def test_a_retraining_is_started_by_hand_with_its_seeds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,15 +262,32 @@ def test_every_count_that_a_job_returns_has_a_name_in_words(site: Site) -> None:
             assert result_name(name, english)
 
 
+STATED = Statement("retrieval", "recall_at_1_text_to_image", "corrected", "without:defect", 0.0561, "fraction", 338, 3,
+                   "assumed")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("message", "japanese"),
     [
         ("photos", "写真"),
         ("corrected, seed 1, loss 2.31", "修正後のキャプション、シード 1、損失 2.31"),
-        ("without:defect, seed 0, loss 0.70", "without:defect、シード 0、損失 0.70"),
+        ("without:defect, seed 0, loss 0.70", "項目「欠陥」なし、シード 0、損失 0.70"),
+        ("measured without:a lost one, seed 1", "測定中：項目「a lost one」なし、シード 1"),
         ("reworded, seed 2, loss 1.05", "言い換えたキャプション、シード 2、損失 1.05"),
-        ("measured corrected, seed 1", "測定中：修正後のキャプション, seed 1"),
+        ("measured corrected, seed 1", "測定中：修正後のキャプション、シード 1"),
         ("measuring the model before", "測定中：これまでのモデル"),
+        ("measured the candidate", "測定中：候補のモデル"),
+        (
+            detect.told(STATED),
+            "検出できる効果は主要指標 retrieval/recall_at_1_text_to_image で 5.6 ポイント以上："
+            "修正後のキャプションと項目「欠陥」なしの差（n = 338、シード数 3、ばらつきは仮定）",
+        ),
+        (
+            detect.told(replace(STATED, unit="m", basis="earlier run 20261126-1-ab", versus="original")),
+            "検出できる効果は主要指標 retrieval/recall_at_1_text_to_image で 0.056 m以上："
+            "修正後のキャプションと元のキャプションの差"
+            "（n = 338、シード数 3、ばらつきは再学習 20261126-1-ab から推定）",
+        ),
         (NASTY, NASTY),
         ("", ""),
     ],

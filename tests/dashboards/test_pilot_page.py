@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -69,16 +70,21 @@ def test_what_each_item_brings_and_what_nobody_can_say(
         _("Proven harmful, or shown to bring next to nothing: {items}.").format(items=labels["defect"])
         in said
     )
-    assert _("Nothing is shown either way for: {items}; their intervals include zero.").format(
+    assert _("Nothing is shown either way for: {items}.").format(
         items=labels["count"]) in said  # fmt: skip
     table = at.dataframe[0].value.set_index(_("Item"))
     assert list(table.index) == [labels[slot] for slot in EFFECTS]
     assert "8.0" in table.loc[labels["part"], _("Change by this item")]
     assert table.loc[labels["part"], _("Seconds to write")] == _("{value} s ({low} to {high})").format(
         value="4.2", low="3.0", high="5.5")  # fmt: skip
-    assert table.loc[labels["count"], _("Seconds to write")] == _(
-        "not measurable: the interval reaches down to zero"
-    )
+    assert table.loc[labels["count"], _("Seconds to write")] == _("not measurable")
+    for slot, why in (("count", _("not measurable: the interval reaches down to zero")),
+                      ("defect", _("not measurable: written in too few or nearly all corrections"))):  # fmt: skip
+        assert f"{labels[slot]}" in said and why in said.replace("\\", "")
+    proof = _("{item}, proven by: {measures}")
+    shown = said.replace("\\", "")
+    assert re.search(proof.format(item=labels["part"], measures=r".*\+8\.0"), shown)
+    assert proof.format(item=labels["count"], measures="") not in shown
     assert table.loc[labels["count"], _("Gain per second")] == "—"
     gone = {labels[slot.id] for slot in template.slots if slot.show_when and slot.show_when.slot == "defect"}
     assert all(label in table.loc[labels["defect"], _("Goes with it")] for label in gone) and gone

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 import streamlit as st
 
-from dashboards import assumptions, effects, paper, roi_evidence, roi_site, roi_words
+from dashboards import assumptions, effects, figures, paper, roi_evidence, roi_site, roi_words, trends
 from dashboards.assumptions import KEYS, Range, spread
 from dashboards.figures import Missing, confirm_rates
 from dashboards.pages.roi_assumptions import followed
@@ -127,6 +127,12 @@ def test_hours_by_role(site: Site, worked: Site) -> None:
     hours = roi_evidence.found(worked, "people", "inspection").evidence.hours
     seconds = {role: float(drawn[0]) * 3600 for role, drawn in hours.items()}
     assert seconds == pytest.approx({"staff": 4 * 36, "audit": 18, "review": 20, "lead": 45})
+    everywhere = 4 * 36 + 18 + 20 + 45
+    assert figures.work(worked).hours.people * 3600 == pytest.approx(everywhere), (
+        "the overview's and the report's"
+    )
+    weeks = trends.work_weeks(worked, {}, UTC, at=START + timedelta(days=2))
+    assert sum(weeks.hours) * 3600 == pytest.approx(everywhere), "the overview's weeks"
 
 
 def equivalent(versus: str, value: float | None, low: float | None, high: float | None) -> list[Equivalent]:

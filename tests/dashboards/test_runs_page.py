@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
-from dashboards import run_charts, run_examples, run_figures, run_words, words
+from dashboards import run_charts, run_figures, run_words, words
 from dashboards.effects import Effect
-from dashboards.run_examples import Example, examples, gain_of, most_changed
 from data.messages import translator
+from data.settings import set_value
 from data.site import Site
-from tests.dashboards.conftest import add_effect, add_model
+from data.store import now
+from tests.dashboards.conftest import add_model
 from tests.dashboards.test_pages import LANGUAGES, NASTY, rerun, show, texts
 from tests.training.gates import slice_gap
-from training import runs
+from training.checklist import question_names, questions, sign
+from training.edge_check import Comparison, Speed
 from training.label_efficiency import Equivalent
-from training.measures import Measured
 
 MAIN = "recall_at_1_text_to_image"
 
@@ -113,8 +114,6 @@ def test_a_lead_alone_sees_the_questions(
     worked: Site, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the form sends is signed: tests/test_app_runs.py, in a real browser."""
-    from data.settings import set_value
-    from training.checklist import question_names, questions
 
     fill(worked)
     _ = translator(language)
@@ -139,7 +138,7 @@ def test_a_lead_alone_sees_the_questions(
 def an_effect(low: float, high: float, versus: str = "original", **more: Any) -> Effect:
     given = {"run_id": "r", "task": "retrieval", "metric": MAIN, "arm": "corrected", "versus": versus,
              "value": (low + high) / 2, "low": low, "high": high, "unit": "fraction", "higher_is_better": True, "n": 50,
-             "seeds": 3, **more}  # fmt: skip
+             "seeds": 3, "is_primary": True, **more}  # fmt: skip
     return Effect(**given)
 
 
@@ -170,7 +169,7 @@ def test_p_values_and_what_could_be_shown_are_told() -> None:
     assert run_words.chance(an_effect(0.1, 0.2, p_value=0.0132), "ja") == "0.013"
     assert run_words.chance(an_effect(0.1, 0.2), "en") == "—"
     assert run_words.could_detect(an_effect(0.1, 0.2, detectable=0.031), "en") == "3.1 points"
-    assert run_words.verdict_name("undecided", "ja") == "効果は証明されず"
+    assert run_words.verdict_name("undecided", "ja") == "効果は未確認"
 
 
 def test_label_equivalents_in_words() -> None:
@@ -197,84 +196,6 @@ def test_gaps_of_too_few_items_decide_nothing() -> None:
     assert run_figures.Gap(**{**row, "is_enough": False}).verdict == "undecided"
 
 
-def test_what_changed_most_by_hand() -> None:
-    assert gain_of("retrieval", 5, 1) == pytest.approx(0.8) and gain_of("depth", 2, 1) == 1
-    assert gain_of("segmentation", 0.5, 0.75) == 0.25
-    made = [
-        Example("retrieval", f"i{n}", f"m{n}", "c", 1, 1, None, gain)
-        for n, gain in enumerate((0.1, 0, -0.3, 0.5))
-    ]
-    found = most_changed(made, "original", most=1)
-    assert [one.item for one in found.better] == ["i3"] and [one.item for one in found.worse] == ["i2"]
-    assert found.compared == 4
-
-
-def ranks(values: list[float], items: list[str]) -> Measured:
-    import numpy as np
-
-    return Measured("retrieval", "median_rank_text_to_image", "rank", False, "median", items, items,
-                    np.array(values)[:, None])  # fmt: skip
-
-
-def test_examples_are_read_from_the_run_and_private_photos_are_left_out(worked: Site) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    with worked.connect() as db:
-        old = db.rows(
-            "SELECT pair_id, image_id, caption FROM pairs WHERE origin = 'legacy' ORDER BY image_id"
-        )[:3]
-    items = [
-        {"item_id": f"{row['pair_id']}-ja", "image_id": row["image_id"], "caption": row["caption"]}
-        for row in old
-    ]
-    folder = worked.folder("snapshots") / "snap-run-1"
-    folder.mkdir()
-    parquet.write_table(pa.Table.from_pylist(items), folder / "items.parquet")
-    names = [item["item_id"] for item in items]
-    measured = {("original", 0): [ranks([4, 1, 2], names)], ("original", 1): [ranks([4, 1, 2], names)],
-                ("corrected", 0): [ranks([1, 2, 2], names)], ("corrected", 1): [ranks([1, 2, 2], names)],
-                ("base", 0): [ranks([9, 9, 9], names)]}  # fmt: skip
-    runs.write_results(runs.folder(worked, "run-1") / "results.parquet", measured)
-    found = examples(worked, "run-1", "retrieval")
-    assert found and found.versus == "original" and found.compared == 3
-    (better,), (worse,) = found.better, found.worse
-    assert (better.before, better.after, better.base, better.caption) == (4, 1, 9, old[0]["caption"])
-    assert (worse.item, worse.gain) == (names[1], -0.5)
-    assert examples(worked, "run-1", "segmentation") is None
-    with worked.connect() as db:
-        from tests.dashboards.conftest import add_correction
-
-        add_correction(db, old[0]["pair_id"], "private")
-    again = examples(worked, "run-1", "retrieval")
-    assert again and again.better == [] and again.compared == 2
-
-
-def test_regions_and_depth_by_hand(tmp_path: Path) -> None:
-    """A confusion of 3, 1 / 0, 4 is 0.775 (training/measures.py); 8 squared metres over 2 pixels is 2 m."""
-    import numpy as np
-
-    path = tmp_path / "results.parquet"
-    items = ["m1", "m2"]
-    nothing = [0.0] * 4
-    regions = Measured(
-        "segmentation",
-        "miou",
-        "fraction",
-        True,
-        "mean_iou",
-        items,
-        items,
-        np.array([[3.0, 1, 0, 4], nothing]),
-    )
-    depth = Measured(
-        "depth", "rmse", "m", False, "root_mean_square", items, items, np.array([[8.0, 2], [0, 0]])
-    )
-    runs.write_results(path, {("corrected", 0): [regions, depth]})
-    assert run_examples.read_values(path, "segmentation") == {"corrected": {"m1": pytest.approx(0.775)}}
-    assert run_examples.read_values(path, "depth") == {"corrected": {"m1": 2.0}}
-
-
 def test_a_running_retraining_shows_its_progress_and_is_cancelled(
     worked: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,9 +216,63 @@ def test_a_running_retraining_shows_its_progress_and_is_cancelled(
 def test_older_models_can_be_taken_up_again(worked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with worked.connect() as db:
         add_model(db, "model-0", "run-1", "retired")
-        add_effect(db, "run-1", MAIN, 0.05, 0.01, 0.09, versus="reworded")
     at = show("runs", worked, "en", monkeypatch)
     assert [b.key for b in at.button if b.key and b.key.startswith("promote-")] == [
         "promote-model-1",
         "promote-model-0",
     ]
+
+
+def pressed(at: AppTest, label: str) -> AppTest:
+    (button,) = [one for one in at.button if one.label == label]
+    button.click()
+    return rerun(at)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_model_in_use_is_exported_once_a_lead_has_signed(
+    worked: Site, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused with the reason, queued with what was chosen, shown with what it was measured at and where it lies."""
+    _ = translator(language)
+    with worked.connect() as db:
+        db.execute("UPDATE models SET state = 'champion'")
+    set_value(worked.settings_path, "review", "leads", ["佐藤"])
+    at = pressed(show("runs", worked, language, monkeypatch), _("Export the model in use"))  # as 田中
+    assert _("Only a lead exports: {names}").format(names="佐藤") in texts(at)
+    set_value(worked.settings_path, "review", "leads", ["田中"])
+    at = pressed(show("runs", worked, language, monkeypatch), _("Export the model in use"))
+    assert _("Every export needs a checklist that a lead has signed for it; none is signed.") in texts(at)
+    with worked.connect() as db:
+        assert db.rows("SELECT name FROM jobs") == []
+    answers = {name: {"answer": "yes", "note": "looked at"} for name in question_names()}
+    sign(worked, "model-1", "export", answers, "田中")
+    at = show("runs", worked, language, monkeypatch)
+    (precision,) = [one for one in at.selectbox if one.label == _("Precision")]
+    precision.select("int8")
+    pressed(at, _("Export the model in use"))
+    with worked.connect() as db:
+        (job,) = db.rows("SELECT name, arguments, requested_by FROM jobs")
+        db.execute("UPDATE jobs SET state = 'failed', error = ?, finished_at = ?", [NASTY, now()])
+    assert job == {"name": "export-model", "requested_by": "田中",
+                   "arguments": {"model": "model-1", "format": "onnx", "precision": "int8", "by": "田中"}}  # fmt: skip
+    assert NASTY in texts(show("runs", worked, language, monkeypatch))
+    speed = Speed(4.0, 3.0, 2.0)
+    told = Comparison(236, 300, 0.9931, 0.98, 0.999, 0.99, 0.9647, 0.71, 0.705, 230, speed, Speed(1.5, 1.25, 1.0), 1,
+                      13.9, 2.6, 1.2)  # fmt: skip
+    with worked.connect() as db:
+        db.insert("edge_exports", [{
+            "export_id": "e1", "model_id": "model-1", "format": "onnx", "precision": "int8", "path": f"/x/{NASTY}",
+            "report": {"report": told.fields(), "checklist": "c"}, "exported_by": NASTY,
+            "exported_at": now()}])  # fmt: skip
+    at = show("runs", worked, language, monkeypatch)
+    (table,) = [one.value.set_index("") for one in at.dataframe if "int8" in one.value]
+    assert table.loc[_("Cosine to torch, photos: mean"), "int8"] == "0.9931"
+    assert tuple(table.loc[_("Accuracy of the items")]) == ("71.0 %", "70.5 %")
+    assert tuple(table.loc[_("Milliseconds for a photo")]) == ("4.0", "1.5")
+    assert tuple(table.loc[_("Size of both towers, MB")]) == ("13.9", "3.8")
+    used = pressed(at, _("Export the model in use"))
+    assert _(
+        "Every export needs a checklist of its own; the last one was used for an earlier export."
+    ) in texts(used)
+    assert f"/x/{NASTY}" in [one.value for one in at.code] and _("The last export failed") not in texts(at)

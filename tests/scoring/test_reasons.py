@@ -34,7 +34,7 @@ def said(found: Findings, language: str = "en") -> list[str]:
 
 def test_a_misfit_is_told_in_percent_of_the_captions():
     assert said(finding()) == ["Fits its photo worse than 93 % of the captions"]
-    assert said(finding(), "ja") == ["写真との一致度が、全体の93％のキャプションより低いです"]
+    assert said(finding(), "ja") == ["写真との一致度が、全体の93%のキャプションより低いです"]
 
 
 def test_a_good_fit_is_told_too():
@@ -155,6 +155,7 @@ EVERYTHING = [
     *reasons(finding(0.2)),
     *reasons(Findings("en", "x", False)),
     *reasons(Findings("ja", "x", False)),
+    *({"code": "sent_by_lead", "what": what} for what in ("term", "name", "phone", "email", "plate")),
 ]  # fmt: skip
 
 

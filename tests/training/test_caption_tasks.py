@@ -20,7 +20,15 @@ from data.templates import load_template
 from scoring.encoders import load_encoder
 from tests.training.conftest import Made
 from training.bench import Bench
-from training.caption_bench import CaptionBench, Photo, Question, inspection_slot, photos_of, questions
+from training.caption_bench import (
+    CaptionBench,
+    Photo,
+    Question,
+    inspection_slot,
+    photos_of,
+    questions,
+    several,
+)
 from training.caption_tasks import among_sound, classification, inspection, slots
 from training.pixels import Pixels
 from training.tasks import measure
@@ -88,6 +96,24 @@ def test_slots_are_answered_by_the_nearest_prompt() -> None:
         slots(encoder, bench_of(one_kind, [DEFECT]))  # type: ignore[arg-type]
 
 
+def test_each_option_of_a_multi_slot_is_a_question_of_its_own() -> None:
+    """Twelve photos: helmet alone, or helmet and gloves; a mask nobody wears, so that is not asked. Gloves are seen in
+    all but two of the six that wear them; the helmet is seen in all."""
+    worn = Question("ppe", ["helmet", "gloves", "mask"], [["a helmet"], ["gloves"], ["a mask"]])
+    texts: Axes = {"a helmet": [1, 0, 0], "gloves": [0, 1, 0], "a mask": [0, 0, 1]}
+    true = [("helmet",)] * 6 + [("gloves", "helmet")] * 6
+    photos = [Photo(f"p{n:02d}", f"g{n}", {"ppe": one}) for n, one in enumerate(true)]
+    images = [[1.0, 0, 0]] * 6 + [[1.0, 1, 0]] * 4 + [[1.0, 0, 0]] * 2
+    bench = bench_of(photos, [])
+    assert bench.captions is not None
+    bench = replace(bench, captions=replace(bench.captions, several=[worn]))
+    found = {one.metric: one.value for one in slots(Pointing(images, texts), bench)}  # type: ignore[arg-type]
+    # gloves: 6 rightly absent, 4 seen, 2 missed; F1 of absent 12 / 14, of present 8 / 10
+    assert found["accuracy_ppe"] == pytest.approx(10 / 12) == found["accuracy"]
+    assert found["macro_f1_ppe"] == pytest.approx((12 / 14 + 8 / 10) / 2)
+    assert several(load_template("site-safety"), ["en"])[0].slot == "ppe" and several(PARTS, ["en"]) == []
+
+
 def test_the_miss_rate_at_the_allowed_share_of_false_alarms() -> None:
     """12 sound and 10 defective photos. A photo's score is how far it leans to a defect; 3 of 12 may raise an alarm."""
     lean = [n / 12 for n in range(12)] + [0.80] * 3 + [0.70] * 2 + [0.2] * 5
@@ -146,6 +172,13 @@ def test_what_photos_show() -> None:
          row("a", {"part": "sprocket"}), row("c", None), row("d", {"defect": "rust", "count": True})], PARTS,
     )  # fmt: skip
     assert found == [Photo("b", "gb", {"count": 2}), Photo("d", "gd", {"defect": "rust"})]
+    worn = {"ppe": ["helmet", "gloves"]}
+    safety = load_template("site-safety")
+    answered = photos_of([{**row("e", worn), "verdict": "fix"}, {**row("f", worn), "verdict": "ok"},
+                          {**row("g", {"ppe": ["cape"]}), "verdict": "fix"}], safety)  # fmt: skip
+    assert answered == [Photo("e", "ge", {"ppe": ("gloves", "helmet")})], (
+        "a free caption may leave out what is worn"
+    )
 
 
 def test_questions_come_from_the_template() -> None:

@@ -198,8 +198,8 @@ def test_the_words_name_the_numbers() -> None:
         "n = 60).",
     ]  # fmt: skip
     assert (
-        japanese[0].startswith("元のキャプションに対する向上は証明されていません：")
-        and "−1.0 ～ +20.0" in japanese[0]
+        japanese[0].startswith("元のキャプションに対する向上は確認されていません：")
+        and "−1.0〜+20.0" in japanese[0]
     )
 
 

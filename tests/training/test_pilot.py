@@ -17,10 +17,11 @@ from data.templates import load_template
 from tests.training.conftest import Made
 from training import pilot as room
 from training.arm_runs import lock
-from training.pilot import arms_without, last_pilot, pilot, proposed, set_stage, stage
+from training.pilot import arms_without, last_pilot, pilot, proposed, proven, set_stage, stage
 from training.writing_time import Time, times, written_slots
 
 Small = Callable[..., Made]
+MAIN = ("retrieval", "recall_at_1_text_to_image")
 
 
 def test_a_pilot_measures_each_item_on_each_task(small_site: Small) -> None:
@@ -47,7 +48,7 @@ def test_a_pilot_measures_each_item_on_each_task(small_site: Small) -> None:
         for row in item.effects:
             assert row["low"] <= row["high"] and row["seconds"] is None and row["gain_per_second"] is None
             assert 0 < row["p_value"] <= 1 and row["detectable"] is not None
-        assert item.proposal == proposed(item.effects)
+        assert item.proposal == proposed(item.effects, MAIN)
 
 
 def test_arms_leave_one_item_out(small_site: Small) -> None:
@@ -130,11 +131,25 @@ def test_what_had_to_be_written_is_what_the_form_did_not_begin_with() -> None:
 def test_what_is_proposed(low: float, high: float, unit: str, is_higher_better: bool, expected: str) -> None:
     row: dict[str, Any] = {
         "slot": "part", "task": "t", "metric": "m", "value": (low + high) / 2, "low": low, "high": high, "unit": unit,
-        "higher_is_better": is_higher_better, "n": 50, "seeds": 2,
+        "higher_is_better": is_higher_better, "n": 50, "seeds": 2, "p_value": 0.04,
     }  # fmt: skip
-    assert proposed([row]) == expected
-    helps = {**row, "metric": "other", "low": 0.1, "high": 0.2, "unit": "fraction", "higher_is_better": True}
-    assert proposed([row, helps]) == "keep"
+    assert proposed([row], ("t", "m")) == expected
+    helps = {**row, "metric": "other", "low": 0.1, "high": 0.2, "unit": "fraction", "higher_is_better": True,
+             "p_value": 0.0005}  # fmt: skip
+    assert proposed([row, helps], ("t", "m")) == "keep"
+
+
+def test_of_many_measures_one_that_is_off_zero_by_chance_proves_nothing() -> None:
+    """Forty measures of an item without effect: one interval lies above zero, with p = 0.02. Were it the primary one,
+    chosen beforehand, it would count; and 40 x 0.0005 would hold among the others too."""
+    none = {"slot": "part", "task": "t", "value": 0.0, "low": -0.1, "high": 0.1, "unit": "fraction", "n": 50,
+            "seeds": 2, "higher_is_better": True, "p_value": 0.5}  # fmt: skip
+    rows = [{**none, "metric": f"m{number}"} for number in range(39)]
+    lucky = {**none, "metric": "lucky", "value": 0.05, "low": 0.01, "p_value": 0.02}
+    assert proposed([*rows, lucky], MAIN) == "undecided" and proven([*rows, lucky], MAIN) == []
+    assert proposed([*rows, lucky], ("t", "lucky")) == "keep"
+    strong = {**lucky, "metric": "strong", "p_value": 0.0005}
+    assert [row["metric"] for row in proven([*rows, lucky, strong], MAIN)] == ["strong"]
 
 
 def test_a_person_decides_where_the_site_stands(small_site: Small) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
 import numpy as np
 import pytest
 import torch
 
-from training.probes import PLACES, cell_means, class_shares, draw_places, fit, join, ridge
+from training import probes
+from training.probes import PLACES, Places, PlacesFile, cell_means, class_shares, draw_places, fit, ridge
+from training.row_files import RowFile
+from training.state import DiskFull
 
 
 def test_a_cell_is_the_mean_of_its_labelled_pixels() -> None:
@@ -84,12 +92,19 @@ def features(number: int) -> torch.Tensor:
     return torch.stack([torch.full((8, 8), float(number)), torch.arange(64.0).reshape(8, 8)])
 
 
-def test_places_are_drawn_among_the_labelled_ones_and_by_the_photo_alone() -> None:
+def joined(drawn: Iterable[tuple[torch.Tensor, torch.Tensor]], folder: Path) -> Places:
+    kept = PlacesFile.begin(folder)
+    for one in drawn:
+        kept.add(*one)
+    return kept.places()
+
+
+def test_places_are_drawn_among_the_labelled_ones_and_by_the_photo_alone(tmp_path: Path) -> None:
     """The left half of each photo has no label."""
     targets = torch.ones(1, 8, 8)
     targets[..., :4] = np.nan
     drawn = [draw_places(features(number), targets, f"p{number}") for number in range(5)]
-    places = join(drawn)
+    places = joined(drawn, tmp_path)
     assert torch.bincount(places.photo).tolist() == [PLACES] * 5
     assert torch.equal(places.features[:, 0].long(), places.photo)
     assert bool((places.features[:, 1] % 8 >= 4).all())
@@ -98,13 +113,40 @@ def test_places_are_drawn_among_the_labelled_ones_and_by_the_photo_alone() -> No
     assert len(full[0]) == PLACES < 64
 
 
-def test_only_the_first_photos_are_learned_from() -> None:
+def test_only_the_first_photos_are_learned_from(tmp_path: Path) -> None:
     """The first four say that the target is the place, the others nothing but noise."""
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 1000, (8, 1, 8, 8))).float()
-    places = join([
-        draw_places(features(n), features(n)[1:] if n < 4 else noise[n], f"p{n}") for n in range(8)
-    ])  # fmt: skip
+    drawn = [draw_places(features(n), features(n)[1:] if n < 4 else noise[n], f"p{n}") for n in range(8)]
+    places = joined(drawn, tmp_path)
     few, all_of_them = (fit(places, photos).maps(features(2)[None])[0, 0] for photos in (4, 8))
     right = features(2)[1]
     assert (few - right).abs().max() < 0.2
     assert (all_of_them - right).abs().max() > 10
+
+
+def test_blocks_of_rows_give_what_all_rows_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, y = (torch.from_numpy(rng.normal(size=(500, width))).float() for width in (8, 3))
+    back = torch.from_numpy(rng.random(500) < 0.2)
+    whole = ridge(x, y, torch.ones(500), back)
+    monkeypatch.setattr(probes, "ROWS", 64)
+    parts = ridge(x, y, torch.ones(500), back)
+    assert torch.allclose(whole.weight, parts.weight, atol=1e-5) and torch.allclose(
+        whole.bias, parts.bias, atol=1e-5
+    )
+
+
+def test_a_disk_that_is_full_is_told_and_the_file_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = RowFile(tmp_path, "labels")
+    rows.add(np.arange(6.0).reshape(2, 3))
+    rows.add(np.ones((1, 3)))
+    assert rows.array().tolist() == [[0, 1, 2], [3, 4, 5], [1, 1, 1]] and list(tmp_path.iterdir()) == []
+
+    def full(**given: object) -> IO[bytes]:
+        return open("/dev/full", "wb", buffering=0)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(DiskFull, match=r"The labels cannot be written to .*No space left on device"):
+        RowFile(tmp_path, "labels").add(np.ones((1, 3)))

@@ -94,6 +94,31 @@ def test_a_retraining_writes_all_that_the_pages_show(small_site: Small) -> None:
 
     items = pandas.read_parquet(folder / "results.parquet")
     assert set(items["arm"]) == {"base", "original", "corrected", "reworded"}
+    require_examples(made, folder)
+
+
+def require_examples(made: Made, folder: Path) -> None:
+    """What the arms answered, where it changed most; the truth is that of the labels. The masks of these arms do not
+    differ: then there is nothing to keep."""
+    from data.map_pictures import read_places
+    from training.examples import picture_name
+
+    index = json.loads((folder / "examples/index.json").read_text(encoding="utf-8"))
+    tasks = index["tasks"]
+    assert set(tasks) == {"retrieval", "segmentation", "depth"}
+    for answered in tasks["retrieval"]["items"].values():
+        assert set(answered) == {"original", "corrected"}
+        assert all(made.facts[one["photo"]] and one["caption"] for one in answered.values())
+    assert tasks["segmentation"]["items"] == {} and 2 <= len(tasks["depth"]["items"]) <= 12
+    for item in tasks["depth"]["items"]:
+        shown = {of: read_places(folder / "examples" / picture_name("depth", item, of))
+                 for of in ("original", "corrected", "truth")}  # fmt: skip
+        assert {one.shape for one in shown.values()} == {(32, 32)}
+        truth = shown["truth"]
+        assert truth[16, 16] < truth[0, 0], "the part is nearer than the ground"
+        assert (
+            min(one.min() for one in shown.values()) == 0 and max(one.max() for one in shown.values()) == 254
+        )
 
 
 def mean(metrics: list[dict[str, Any]], arm: str) -> float:
@@ -137,8 +162,10 @@ def test_equal_captions_in_both_arms_are_no_effect_at_all(
 
 
 def test_what_can_be_detected_is_said_before_the_first_arm_trains(small_site: Small) -> None:
-    """Assumed at first; a second run says what the first one's interval promises. Both stand beside the effects."""
-    made = small_site(retrain=RetrainSection(seeds=2, steps=4, batch=16, learning_rate=1e-3))
+    """Assumed at first; a second run says what the first one's interval promises. Both stand beside the effects. It is
+    said of the primary metric, of which the claim speaks too."""
+    chosen = RetrainSection(seeds=2, steps=4, batch=16, learning_rate=1e-3, primary="slots/accuracy")
+    made = small_site(retrain=chosen)
     seen: list[str] = []
     config: dict[str, Any] = {}
 
@@ -152,8 +179,14 @@ def test_what_can_be_detected_is_said_before_the_first_arm_trains(small_site: Sm
     said = next(place for place, message in enumerate(seen) if message.startswith("can detect"))
     first = next(place for place, message in enumerate(seen) if "seed 0, loss" in message)
     assert said < first and seen[said].endswith("2 seeds, assumed)")
+    assert " of slots/accuracy between corrected and original (" in seen[said]
     stated = {(one["task"], one["metric"], one["arm"], one["versus"]): one for one in config["detectable"]}
     effects = table(made.site, "effects")
+    (run,) = table(made.site, "runs")
+    assert run["config"]["primary"] == "slots/accuracy"
+    (main,) = [e for e in effects if (e["metric"], e["arm"], e["versus"]) == ("accuracy", "corrected", "original")
+               and e["task"] == "slots"]  # fmt: skip
+    assert (run["config"]["claim"] == "none") == (main["low"] <= 0 <= main["high"])
     assert all(
         one["detectable"]
         == pytest.approx(stated[one["task"], one["metric"], one["arm"], one["versus"]]["detectable"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 
@@ -35,7 +36,7 @@ from training.meter import Meter
 from training.pixels import load_pixels
 from training.plan import Plan
 from training.retrain import retrain
-from training.state import State
+from training.state import DiskFull, State
 from training.trainer import fine_tune
 
 PLAN = Plan(steps=10, batch=16, learning_rate=3e-3, seed=1, save_every=3, ema=0.8)
@@ -143,6 +144,49 @@ def test_a_retraining_on_a_full_disk_goes_on_when_there_is_space(
     assert reports[-1][0] == reports[-1][1]
     with site.connect() as db:
         assert db.value("SELECT state FROM runs") == "done"
+
+
+def test_weights_and_results_that_find_no_space_are_written_when_there_is_some(
+    small_site: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the trained weights of the second arm do not fit, then the run's results; nothing is trained twice."""
+    few = RetrainSection(seeds=1, steps=4, batch=16, learning_rate=1e-3)
+    site = small_site(photos={"train": 36, "val": 4, "test": 20}, retrain=few).site
+    real = safetensors.torch.save_file
+
+    def save(tensors: dict[str, torch.Tensor], path: str, *more: object) -> None:
+        if "corrected-0.tmp" in path:
+            raise safetensors.SafetensorError(
+                "Error while serializing: No space left on device (os error 28)"
+            )
+        real(tensors, path, *more)  # type: ignore[arg-type]
+
+    def write(*given: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    trained: list[str] = []
+
+    def watch(done: int, total: int | None = None, message: str = "") -> None:
+        if ", loss " in message:
+            trained.append(message.partition(",")[0])
+
+    with monkeypatch.context() as full:
+        full.setattr("safetensors.torch.save_file", save)
+        with pytest.raises(DiskFull, match=r"cannot be written: .*No space left.*What it has done is kept"):
+            retrain(site, progress=watch)
+    assert set(trained) == {"original", "corrected"}
+    trained.clear()
+    with monkeypatch.context() as full:
+        full.setattr("training.runs.write_results", write)
+        with pytest.raises(DiskFull, match=r"No space left on device.*free space on that disk"):
+            retrain(site, progress=watch)
+    assert set(trained) == {"corrected", "reworded"}
+    with site.connect() as db:
+        (run,) = db.rows("SELECT run_id, state FROM runs")
+    trained.clear()
+    assert retrain(site, progress=watch) == run["run_id"] and trained == []
+    with site.connect() as db:
+        assert (run["state"], db.value("SELECT state FROM runs")) == ("running", "done")
 
 
 def test_the_meter_counts_what_a_killed_training_has_done() -> None:
