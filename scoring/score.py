@@ -173,6 +173,8 @@ class _Run:
 
     def round(self) -> bool:
         """Embed, rank and write once. True when every pair has a score, but those whose photo cannot be read."""
+        import pyarrow
+
         pairs, basis = self._seen or self._pairs()  # before `wanted`: every caption of a pair is embedded
         self._seen = None
         found = embed_wanted(self._store(), self._load, wanted(self.site, self.source), self.progress)
@@ -185,6 +187,7 @@ class _Run:
             ranked = self._ranked(pairs, found, basis, Path(folder))
             del pairs  # what is not needed any more is given up on the way: see scoring/ranking.py
             files = list(ranked)
+            pyarrow.default_memory_pool().release_unused()
             unreadable = {photo.image_id for photo in found.unreadable}
             # Each in a transaction of its own: people are served in between, and a million rows need little memory
             for file in files[:-1]:

@@ -103,17 +103,24 @@ def _likeness(pairs: Pairs, image_of: Ints, caption_of: Ints, photos: Floats) ->
     assert pairs.images is not None
     rho = np.zeros(len(photos))
     drawn = pairs.photos[:: 1 + len(pairs.photos) // SPREAD_PHOTOS]
-    spread = 1 - float(np.square(_sums(pairs.images, drawn, np.zeros(1, np.int64))).sum()) / max(
-        len(drawn) ** 2, 1
-    )
+    spread = 1 - float(_squared_sums(pairs.images, drawn, np.zeros(1, np.int64))[0]) / max(len(drawn) ** 2, 1)
     several = np.flatnonzero(photos[caption_of] > 1)
     if len(several) and spread > 1e-9:
         captions, start = np.unique(caption_of[several], return_index=True)
-        total = _sums(pairs.images, image_of[several], start)  # (C', D)
         n = photos[captions]
-        cosine_among = (np.einsum("cd,cd->c", total, total) - n) / (n * (n - 1))
+        cosine_among = (_squared_sums(pairs.images, image_of[several], start) - n) / (n * (n - 1))
         rho[captions] = np.clip(1 - (1 - cosine_among) / spread, 0, 1)
     return rho
+
+
+def _squared_sums(vectors: NDArray[np.float32] | Rows, rows: Ints, start: Ints) -> Floats:
+    """(len(start),) the squared length of the sum of the vectors of rows[start[i]:start[i + 1]]."""
+    ends, found = np.append(start, len(rows)), np.zeros(len(start))
+    for first in range(0, len(start), BLOCK):
+        part = ends[first : first + BLOCK + 1]
+        total = _sums(vectors, rows[part[0] : part[-1]], part[:-1] - part[0])
+        found[first : first + BLOCK] = np.einsum("cd,cd->c", total, total)
+    return found
 
 
 def _sums(vectors: NDArray[np.float32] | Rows, rows: Ints, start: Ints) -> Floats:

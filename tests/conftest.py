@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as genba.py does, before anything imports torch
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+hypothesis.settings.register_profile("genba", deadline=None)  # the first example often imports a library
+hypothesis.settings.load_profile("genba")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HF_HUB_OFFLINE": "1"}
 
 

@@ -23,6 +23,7 @@ from data.errors import GenbaError
 from data.messages import translator
 from data.site import Site
 from data.store import Database, now
+from training.compare import BASE
 
 PURPOSES = ("promotion", "export")
 ANSWERS = ("yes", "no", "not_applicable")
@@ -102,8 +103,8 @@ GAPS_SQL = "SELECT * FROM slice_gaps WHERE run_id = ? ORDER BY task, metric, sli
 
 
 def largest_gaps(gaps: Sequence[Row], most: int) -> list[Row]:
-    """The parts with enough items that are served worst against the rest, the widest gap first. Pure."""
-    behind = [row for row in gaps if row["is_enough"] and _shortfall(row) > 0]
+    """The parts with enough items that a retrained model serves worst against the rest, the widest gap first. Pure."""
+    behind = [row for row in gaps if row["is_enough"] and row["arm"] != BASE and _shortfall(row) > 0]
     return sorted(behind, key=lambda row: -_shortfall(row))[:most]
 
 

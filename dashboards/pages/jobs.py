@@ -165,13 +165,15 @@ def _done(finished: list[Job], at: Opened) -> None:
         }
         for job in finished
     )
-    note(_("Choose a row to see its log."))
+    note(_("Choose a row to see its result and log."))
     chosen = st.dataframe(
         rows, hide_index=True, width="stretch", key="done", on_select="rerun", selection_mode="single-row"
     )
     for row in chosen.selection.rows:
         with st.container(border=True):
             _head(finished[row], at)
+            if result := _result(finished[row], at):
+                st.text(result)
             show_log(finished[row], at)
 
 

@@ -122,7 +122,7 @@ def show_checks(found: list[Check], at: Opened) -> None:
     named = partial(words.metric_name, labels=words.slot_labels(at.site.template(), at.language))
     for check in found:
         icon, colour = STATES[check.state]
-        with st.container(horizontal=True, vertical_alignment="top", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="top", gap="small", wrap=False):
             st.badge(escaped(gate_words.title(check, at.language)), icon=icon, color=colour)  # type: ignore[arg-type]
             st.text(gate_words.sentence(check, at.language, named))
 
@@ -276,6 +276,7 @@ def _gaps_to_look_at(model_id: str, at: Opened) -> None:
             _("Arm"): words.arm_name(gap.arm, at.language),
             _("There"): run_words.value(gap.value, gap.unit, at.language),
             _("Elsewhere"): run_words.value(gap.rest, gap.unit, at.language),
+            _("Difference"): run_words.amount(gap.gap, gap.unit, at.language),
             _("95 % interval"): run_words.span(gap.low, gap.high, gap.unit, at.language),
             _("Test items"): gap.n,
         }

@@ -187,7 +187,7 @@ def _parts(run: Run, found: list[Effect], at: Opened) -> None:
     }
     first = "effects" if found else "lineage"
     chosen = st.segmented_control(
-        _("Part"), list(parts), default=first, required=True, format_func=lambda name: parts[name][0],
+        _("Section"), list(parts), default=first, required=True, format_func=lambda name: parts[name][0],
         key=f"part-{run.run_id}", label_visibility="collapsed",
     )  # fmt: skip
     parts[chosen or first][1]()

@@ -105,7 +105,7 @@ def option_ids(slot_id: str) -> st.SearchStrategy[str]:
     ),
     st.sampled_from(["ja", "en"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_caption_made_by_the_form_fills_the_form_again(values: dict[str, Any], language: str) -> None:
     given_answers = form.answers(PARTS, values)
     assert form.errors(PARTS, values, language) == {} and form.missing(PARTS, values, language) == []

@@ -3,6 +3,7 @@ restart of the server; the photo, the meter and the labour clock."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from scoring.score import score
 from tests import test_app
 from tests.annotate.sites import rows
 from tests.conftest import free_port, until
-from tests.test_app import WAIT_MS, Web, enter_name, go, serving, speak, visit
+from tests.test_app import WAIT_MS, Web, enter_name, go, serving, speak, title, visit
 
 browser = test_app.browser  # the fixture
 NOTE = """
@@ -197,6 +198,40 @@ def test_no_key_fires_while_somebody_types_or_an_input_method_composes(web: Web,
         press(page, "Enter")
         expect(page.locator(".st-key-saved")).to_be_visible(timeout=WAIT_MS)
     assert [row["slots"]["note"] for row in answered(web, "入力")] == ["3 au?錆"]
+
+
+def test_what_is_typed_is_kept_at_a_pause_and_by_leaving_the_page(web: Web, browser: Browser) -> None:
+    clear(web)
+    with visit(browser, web) as page:
+        opened(page, "en", "Typist")
+        press(page, "1 1")
+        at(page, "count")
+        press(page, "?")  # nobody types letters into a field for a number
+        expect(page.locator("[data-testid=stPopoverBody]")).to_contain_text("Take the last answer back")
+        press(page, "Escape")
+        page.locator(".st-key-row-count input").click()
+        press(page, "ArrowDown 2 1")
+        at(page, "background")
+        press(page, "1")
+        at(page, "note")
+        field = page.locator(".st-key-row-note input")
+        page.keyboard.type("typed")  # and not left
+        kept = "SELECT slots FROM form_drafts WHERE annotator = 'Typist'"
+        until(lambda: [row["slots"].get("note") for row in rows(web.site, kept)] == ["typed"], 30, "kept")
+        page.context.set_offline(True)
+        expect(page.locator(".genba-lost")).to_contain_text("No connection", timeout=WAIT_MS)
+        page.context.set_offline(False)
+        expect(page.locator(".genba-lost")).to_have_count(0, timeout=WAIT_MS)
+        for typed, name in ((" on", "queue"), (" and on", "feedback")):
+            field.click()
+            page.keyboard.press("End")
+            page.keyboard.type(typed)
+            words = translator("en")({"queue": "Queue", "feedback": "Feedback"}[name])
+            page.locator("[data-testid=stSidebar] a").filter(has_text=words).first.click()
+            expect(title(page)).to_have_text(words, timeout=WAIT_MS)
+            go(page, "correct", "en")
+            expect(field).to_have_value(re.compile(f"{typed}$"), timeout=WAIT_MS)
+        expect(field).to_have_value("typed on and on")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -87,7 +87,6 @@ def test_monotone_by_hand() -> None:
 
 
 @given(curves)
-@settings(deadline=None)  # the first example imports scikit-learn
 def test_monotone_as_scikit_learn(values: np.ndarray) -> None:
     from sklearn.isotonic import IsotonicRegression
 
