@@ -116,7 +116,7 @@ def _number(item: Item, key: str, changed: Callable[[], None]) -> None:
 def _text(item: Item, key: str, changed: Callable[[], None]) -> None:
     st.text_input(
         escaped(item.label), item.value or "", key=key, on_change=changed, label_visibility="collapsed",
-        max_chars=TEXT_LENGTH,
+        max_chars=10 * TEXT_LENGTH,  # past TEXT_LENGTH it is refused in words when saved; here it would be cut silently
     )  # fmt: skip
 
 

@@ -53,6 +53,10 @@ def _viewer(hand: Work, at: Opened, heat: why.Heat | None) -> None:
         "url": heat.url if heat else photo_url(at.site, hand.row["image_id"]),
         "width": hand.width, "height": hand.height,
         "words": {"tools": _("Photo"), "in": _("Closer"), "out": _("Farther"), "whole": _("The whole photo"),
-                  "full": _("Full size"), "close": _("Close")},
+                  "full": _("Full size"), "close": _("Close"),
+                  "broken": _(
+                      "This photo cannot be shown: its file is gone or damaged. Skip it, and tell the person who runs "
+                      "the site; “genba doctor” names such files."
+                  )},
     }  # fmt: skip
     keys.component("viewer", "viewer", data)

@@ -99,6 +99,10 @@ class Viewer {
   constructor(root) {
     [this.small, this.large] = [...root.querySelectorAll(".stage")].map((element) => new Stage(element));
     this.dialog = root.querySelector("dialog");
+    this.broken = root.querySelector(".broken");
+    for (const name of ["load", "error"]) {
+      this.small.image.addEventListener(name, () => (this.broken.hidden = name === "load"));
+    }
     this.bars = [...root.querySelectorAll(".tools")];
     this.stopping = new AbortController();
     const { signal } = this.stopping;
@@ -112,6 +116,7 @@ class Viewer {
     this.photo = photo;
     this.small.element.style.aspectRatio = `${width} / ${height}`;
     for (const { image } of [this.small, this.large]) Object.assign(image, { src: url, alt });
+    this.broken.textContent = words.broken;
     this.dialog.ariaLabel = words.full;
     for (const bar of this.bars) this.tools(bar, words, bar.closest("dialog") !== null);
   }

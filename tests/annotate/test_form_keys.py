@@ -331,6 +331,11 @@ def test_the_photo_comes_closer_moves_and_fills_the_window(web: Web, browser: Br
         press(page, "1 Escape")  # a digit answers nothing there
         expect(large).to_be_hidden()
         expect(chosen(page, "part")).to_have_count(0)
+        broken = page.locator(".st-key-viewer .broken")
+        expect(broken).to_be_hidden()
+        page.route("**/photos/*.jpg*", lambda route: route.abort())
+        press(page, "s 3")
+        expect(broken).to_contain_text("cannot be shown", timeout=WAIT_MS)
 
 
 def scale(stage: Any) -> float:
