@@ -1,7 +1,7 @@
 """Why a pair stands where it stands: codes with numbers in the store, words for a person, in Japanese and English.
 
     reasons(...)  ->  [{"code": "missing_slots", "slots": ["place"], "labels": {"ja": ["位置"], "en": ["Place"]}}, …]
-    words({"code": "fits_worse", "percent": 93}, "en")  ==  "Fits its photo worse than 93 % of the captions"
+    words({"code": "fits_worse", "percent": 93}, "en")  ==  "All signs together, fits its photo worse than 93 % of the captions"
 
 The strongest reason comes first. A new code is a line in WORDS and its Japanese in scoring/ja.po.
 """
@@ -165,10 +165,10 @@ WORDS: dict[str, Callable[[Reason, Translate, str], str]] = {
         **reason
     ),
     "fits_worse": lambda reason, _, language: _(
-        "Fits its photo worse than {percent} % of the captions"
+        "All signs together, fits its photo worse than {percent} % of the captions"
     ).format(**reason),
     "fits_better": lambda reason, _, language: _(
-        "Fits its photo better than {percent} % of the captions"
+        "All signs together, fits its photo better than {percent} % of the captions"
     ).format(**reason),
     "fits_others": lambda reason, _, language: _(
         "Would suit other photos too: says less of this one than {percent} % of the captions"

@@ -33,12 +33,12 @@ def said(found: Findings, language: str = "en") -> list[str]:
 
 
 def test_a_misfit_is_told_in_percent_of_the_captions():
-    assert said(finding()) == ["Fits its photo worse than 93 % of the captions"]
-    assert said(finding(), "ja") == ["写真との一致度が、全体の93%のキャプションより低いです"]
+    assert said(finding()) == ["All signs together, fits its photo worse than 93 % of the captions"]
+    assert said(finding(), "ja") == ["手がかりを総合すると、写真との合い方が全体の93%のキャプションより悪いです"]
 
 
 def test_a_good_fit_is_told_too():
-    assert said(finding(0.2)) == ["Fits its photo better than 80 % of the captions"]
+    assert said(finding(0.2)) == ["All signs together, fits its photo better than 80 % of the captions"]
 
 
 @pytest.mark.parametrize(("misfit", "percent"), [(0.9999, 99), (0.5, 50)])
@@ -75,7 +75,7 @@ def test_vague_words_with_what_to_write_instead():
 def test_a_caption_that_suits_other_photos():
     found = finding(0.8, ranks={"cosine": 0.6, "neg_clip_loss": 0.8})
     assert said(found) == [
-        "Fits its photo worse than 80 % of the captions",
+        "All signs together, fits its photo worse than 80 % of the captions",
         "Would suit other photos too: says less of this one than 80 % of the captions",
     ]
     assert len(said(finding(0.8, ranks={"cosine": 0.75, "neg_clip_loss": 0.8}))) == 1, (
