@@ -1,7 +1,7 @@
 """Why a pair stands where it stands: codes with numbers in the store, words for a person, in Japanese and English.
 
     reasons(...)  ->  [{"code": "missing_slots", "slots": ["place"], "labels": {"ja": ["位置"], "en": ["Place"]}}, …]
-    words({"code": "fits_worse", "percent": 93}, "en")  ==  "All signs together, fits its photo worse than 93 % of the captions"
+    words({"code": "fits_worse", "percent": 93}, "en")  ->  "All signs together, fits its photo worse than 93 % of …"
 
 The strongest reason comes first. A new code is a line in WORDS and its Japanese in scoring/ja.po.
 """
