@@ -138,7 +138,7 @@ def start(
     return page
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", ["ja", pytest.param("en", marks=pytest.mark.long)])
 def test_axe_finds_no_serious_fault_on_any_page(web: Web, browser: Browser, language: str) -> None:
     page = start(browser, web, language)
     found = faults(page, "asks the name")

@@ -92,7 +92,7 @@ def photos_chosen(page: Page) -> int:
     return int(page.locator(".map").get_attribute("data-chosen") or 0)
 
 
-@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("language", ["ja", pytest.param("en", marks=pytest.mark.long)])
 def test_lasso_and_legend_filter_the_grid(web: Web, browser: Browser, language: str) -> None:
     _ = translator(language)
     complaints: list[str] = []

@@ -32,7 +32,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         yield running
 
 
-@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("language", ["ja", pytest.param("en", marks=pytest.mark.long)])
 def test_a_finding_is_sent_and_another_dismissed(web: Web, browser: Browser, language: str) -> None:
     _ = translator(language)
     with web.site.connect() as db:

@@ -31,7 +31,7 @@ def fill(page: Page, key: str, value: str) -> None:
     page.locator(f".st-key-{key} input").first.fill(value)
 
 
-@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("language", ["ja", pytest.param("en", marks=pytest.mark.long)])
 def test_assumptions_are_given_saved_and_used(web: Web, browser: Browser, language: str) -> None:
     _ = translator(language)
     with web.site.connect() as db:

@@ -63,6 +63,7 @@ def test_a_tower_that_would_give_other_vectors_is_not_folded(tiny_encoder, caplo
     assert for_photos(encoder) is encoder and "is not folded" in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler on a CPU")
 def test_compiled_for_one_size_of_batch(tiny_encoder, tmp_path):
     from tests.data.makers import photo

@@ -118,6 +118,7 @@ def test_killed_at_any_moment(fresh: Site, tmp_path: Path, small_batches: None) 
     assert kept == [(0, 0), (4 * BATCH, 0), (PHOTOS, 0), *[(PHOTOS, 6)] * 4], "whole shards are used again"
 
 
+@pytest.mark.long
 def test_killed_from_outside_and_run_again_on_the_command_line(fresh: Site, tmp_path: Path) -> None:
     whole, site = copy_of(fresh, tmp_path / "whole"), copy_of(fresh, tmp_path / "site")
     genba = [sys.executable, "-m", "genba", "score", "--device", "cpu"]
