@@ -15,7 +15,6 @@ from tests.training.test_registry import add_model
 from training.checklist import question_names
 
 __all__ = ["browser"]  # a fixture
-LANGUAGES = ["ja", "en"]
 NASTY = "<script>document.title = 'pwned'</script> **確認** [x](http://x)"
 
 

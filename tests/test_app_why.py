@@ -70,7 +70,9 @@ def test_the_panel_beside_the_form(scored: Web, browser: Browser, language: str)
         go(page, "correct", language)
         enter_name(page, f"Watcher {language}")
         save = page.get_by_role("button", name=_("Save the correction"))
-        expect(page.locator(".st-key-meter")).to_be_visible(timeout=WAIT_MS)  # it comes when the encoder is there
+        expect(page.locator(".st-key-meter")).to_be_visible(
+            timeout=WAIT_MS
+        )  # it comes when the encoder is there
         before = at_rest(save)
         page.get_by_role("button", name=_("Why is this here?")).click()
         tab(page, _("Captions of photos like this one"))

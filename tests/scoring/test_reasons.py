@@ -34,7 +34,9 @@ def said(found: Findings, language: str = "en") -> list[str]:
 
 def test_a_misfit_is_told_in_percent_of_the_captions():
     assert said(finding()) == ["All signs together, fits its photo worse than 93 % of the captions"]
-    assert said(finding(), "ja") == ["手がかりを総合すると、写真との合い方が全体の93%のキャプションより悪いです"]
+    assert said(finding(), "ja") == [
+        "手がかりを総合すると、写真との合い方が全体の93%のキャプションより悪いです"
+    ]
 
 
 def test_a_good_fit_is_told_too():
