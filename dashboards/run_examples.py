@@ -27,6 +27,7 @@ from training.examples import (
     METRICS,
     MOST,
     Answer,
+    best_and_worst,
     gain_of,
     mean_values,
     picture_name,
@@ -146,10 +147,8 @@ def picture_key(site: Site, run_id: str, task: str, item: str, of: str) -> str:
 
 
 def most_changed(found: Sequence[Example], versus: str, most: int = MOST) -> Changed:
-    """The best and the worst `most`; equal ones by name, so that the choice does not flicker. Pure."""
-    ordered = sorted(found, key=lambda one: (-one.gain, one.item))
-    better = [one for one in ordered if one.gain > 0][:most]
-    worse = [one for one in reversed(ordered) if one.gain < 0][:most]
+    """The best and the worst `most`. Pure."""
+    better, worse = best_and_worst(found, lambda one: one.gain, lambda one: one.item, most)
     return Changed(better, worse, versus, len(found))
 
 

@@ -189,13 +189,14 @@ class _Run:
             files = list(ranked)
             pyarrow.default_memory_pool().release_unused()
             unreadable = {photo.image_id for photo in found.unreadable}
-            # Each in a transaction of its own: people are served in between, and a million rows need little memory
-            for file in files[:-1]:
+            # Many rows: each file in a transaction of its own. People are served in between, and memory is bounded
+            apart = files[:-1] if self.written > CHUNK else []
+            for file in apart:
                 with self.site.connect() as db:
                     db.forget_state(self.state)  # what is there is a mixture until the last is in
                     put_in(db, file)
             with self.site.connect() as db:
-                whole = finish_scores(db, self.source, files[-1:], unreadable, self.state, basis)
+                whole = finish_scores(db, self.source, files[len(apart) :], unreadable, self.state, basis)
                 db.event("genba", "score", {"encoder": self.source.id, "pairs": self.written, "whole": whole})
             return whole
 

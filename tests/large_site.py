@@ -20,6 +20,7 @@ from annotate.strata import Stratum
 from data.settings import set_value
 from data.site import Site
 from data.store import Database, now
+from scoring.rate_large import WORDS
 from scoring.signals import SIGNALS
 from tests.conftest import free_port
 
@@ -31,15 +32,6 @@ DRAWS, DRAWN = 3, 400  # audits and their captions
 MIXED = 1 / 20  # of the corrections
 LEFT_OUT = shutil.ignore_patterns("label-studio", "logs", "*.lock", "*.sqlite")
 OF_RUNS = ("effects", "metrics", "efficiency", "label_equivalents", "slice_gaps", "slot_effects")
-
-WORDS = (
-    ("steel", "brass", "copper", "plastic", "rubber", "aluminium"),
-    ("bolt", "nut", "washer", "gear", "bracket", "pipe"),
-    ("slight", "moderate", "severe"),
-    ("scratch", "dent", "crack", "rust", "stain"),
-    ("left", "right", "top", "bottom"),
-    ("tray", "workbench", "conveyor"),
-)
 
 # u(i, k): the k-th random number of row i, in [0, 1), k < 128. one(words, x): the word at x of them.
 MACROS = """

@@ -14,10 +14,10 @@ from __future__ import annotations
 import colorsys
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from data.map_pictures import Colour, write_map
 from scoring.encoders import Encoder
@@ -57,6 +57,7 @@ NEAR_TO_FAR = (
 )  # cividis, turned round
 NO_LABEL = (226, 229, 233)
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -196,9 +197,18 @@ def gain_of(task: str, before: float, after: float) -> float:
 def chosen(task: str, before: Mapping[str, float], after: Mapping[str, float], most: int = MOST) -> list[str]:
     """The items that gained most, then those that lost most, at most `most` of each; equal ones by their names."""
     gains = {item: gain_of(task, before[item], after[item]) for item in after if item in before}
-    ordered = sorted(gains, key=lambda item: (-gains[item], item))
-    best = [item for item in ordered if gains[item] > 0][:most]
-    return best + [item for item in reversed(ordered) if gains[item] < 0][:most]
+    best, worst = best_and_worst(gains, gains.__getitem__, str, most)
+    return best + worst
+
+
+def best_and_worst(
+    items: Iterable[T], gain: Callable[[T], float], name: Callable[[T], str], most: int = MOST
+) -> tuple[list[T], list[T]]:
+    """At most `most` with the highest gain above 0, and with the lowest below 0; equal ones by name, so that the choice
+    does not flicker."""
+    ordered = sorted(items, key=lambda item: (-gain(item), name(item)))
+    best = [item for item in ordered if gain(item) > 0][:most]
+    return best, [item for item in reversed(ordered) if gain(item) < 0][:most]
 
 
 def _keep_maps(path: Path, task: str, items: Sequence[str], shown: Mapping[str, Shown], dense: Dense) -> Row:

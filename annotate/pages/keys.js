@@ -275,8 +275,9 @@ class Keys {
 
   act({ key, digit }) {
     const slot = this.current();
-    const isTyping = slot && document.activeElement.matches(FIELD);
-    if (isTyping && key.length === 1 && !this.isCommand(document.activeElement, key)) return document.execCommand("insertText", false, key); // typed ahead
+    const at = document.activeElement;
+    const isText = slot && at.matches(FIELD) && key.length === 1 && !this.isCommand(at, key);
+    if (isText) return document.execCommand("insertText", false, key); // typed ahead
     const panel = this.panel();
     if (panel) return key === "Escape" ? this.close() : this.skip(this.reasons(panel)[digit]);
     if (key === "ArrowDown") return this.enter(slot ? this.after(slot) : this.data.open[0] ?? this.data.rows[0]);
