@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import os
 import shutil
 import threading
 import time
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 WAIT_SECONDS = 60.0
+LONG_SECONDS = 0.2  # after so long a transaction a new engine costs little
 
 
 class Database:
@@ -83,7 +85,11 @@ class Database:
         self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), rows: int = 10_000
     ) -> Iterator[pyarrow.RecordBatch]:
         """All rows as Arrow, so many at a time: for what does not fit into memory. Use it up before the next query."""
-        yield from self.connection.sql(sql, params=parameters or None).to_arrow_reader(rows)
+        reader = self.connection.sql(sql, params=parameters or None).to_arrow_reader(rows)
+        try:
+            yield from reader
+        finally:
+            reader.close()  # an open one holds the file
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]], on_conflict: str = "") -> int:
         """Insert dicts (all with the same keys; dicts and lists become JSON, or a MAP where the column is one).
@@ -162,21 +168,16 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
 
     Waits its turn behind other processes, at most `wait_seconds`, then raises GenbaError that says who holds the file.
     """
-    import duckdb
-
     after_commit: dict[str, Callable[[], None]] = {}
     try:
         with (
             _turn(path, wait_seconds),
             FileLock(str(path.with_suffix(".lock")), timeout=wait_seconds, poll_interval=0.01),
+            _opened(path, wait_seconds) as connection,
         ):
-            connection = _open(duckdb, path, wait_seconds)
-            try:
-                db = Database(connection, path)
-                yield from _transaction(db)
-                after_commit = db.after_commit
-            finally:
-                connection.close()
+            db = Database(connection, path)
+            yield from _transaction(db)
+            after_commit = db.after_commit
     except Timeout:
         raise GenbaError(
             f"{path} has been in use by another process for {wait_seconds:.0f} seconds.",
@@ -194,15 +195,12 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
 
 def copy(path: Path, to: Path, wait_seconds: float = WAIT_SECONDS) -> None:
     """Copy the store's file while nobody writes it. What was committed stands in it, and nothing half."""
-    import duckdb
-
     with (
         _turn(path, wait_seconds),
         FileLock(str(path.with_suffix(".lock")), timeout=wait_seconds, poll_interval=0.01),
     ):
-        _open(
-            duckdb, path, wait_seconds
-        ).close()  # puts in what a killed process left in the log beside the file
+        with _opened(path, wait_seconds):
+            pass  # puts in what a killed process left in the log beside the file
         shutil.copyfile(path, to)
 
 
@@ -240,11 +238,42 @@ def _transaction(db: Database) -> Iterator[Database]:
     db.execute("COMMIT")
 
 
-def _open(duckdb: Any, path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def _opened(path: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file, attached to this process's engine, and let go at the end for the next process."""
+    started, is_well = time.monotonic(), False
+    connection = _engine(path, os.getpid()).cursor()
+    try:
+        _attach(connection, path, wait_seconds)
+        yield connection
+        connection.execute("USE memory")
+        connection.execute("DETACH site")  # writes its log into the file, as closing does
+        is_well = True
+    finally:
+        connection.close()
+        if not is_well or time.monotonic() - started > LONG_SECONDS:
+            _engine.cache_clear()  # a fatal error has broken it, or it holds memory that a large query took
+
+
+@functools.lru_cache(maxsize=4)
+def _engine(path: Path, process_id: int) -> duckdb.DuckDBPyConnection:
+    """DuckDB without a file, kept: to make one takes 16 ms of a processor, to attach a file to it 3 (decision 2).
+
+    One for each site, because what does not fit into memory goes beside its store. Never one from before a fork
+    (`process_id`): its threads are gone.
+    """
+    import duckdb
+
+    return duckdb.connect(":memory:", config={"temp_directory": f"{path}.tmp"})
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, wait_seconds: float) -> None:
+    import duckdb
+
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            connection = duckdb.connect(str(path))
+            connection.execute("ATTACH ? AS site", [str(path)])
             break
         except duckdb.IOException as error:
             # Somebody opened the file past our lock, e.g. the duckdb shell.
@@ -257,8 +286,8 @@ def _open(duckdb: Any, path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnec
                     f"{path} is held by another program: {error}", next="close that program"
                 ) from None
             time.sleep(0.05)
+    connection.execute("USE site")
     _require_schema(connection, path)
-    return connection
 
 
 def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -268,11 +297,9 @@ def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         version = (row[0] if row else 0) or 0
     except Exception as error:
         if "schema_version" not in str(error):
-            connection.close()
             raise
         version = 0
     if version > len(MIGRATIONS):
-        connection.close()
         raise GenbaError(
             f"{path} was written by a newer Genba (schema {version}, this one knows {len(MIGRATIONS)}).",
             next="update Genba: git pull && make .venv",

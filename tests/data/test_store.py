@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,37 @@ def test_a_map_of_numbers_keeps_its_nulls_and_is_read_by_key(tmp_path: Path, row
     assert len(found) == rows
     assert all(row["signals"] == {"a": int(row["pair_id"]) / 8, "b": None} for row in found)
     assert all(row["a"] == int(row["pair_id"]) / 8 and row["b"] is None for row in found)
+
+
+def seen_by_another_process(path: Path) -> int:
+    """The number of remembered values; fails where this process still holds the file."""
+    code = "import duckdb, sys; print(duckdb.connect(sys.argv[1]).execute('SELECT count(*) FROM state').fetchone()[0])"
+    return int(subprocess.check_output([sys.executable, "-c", code, str(path)], text=True))
+
+
+def test_the_file_is_free_after_a_transaction_however_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "genba.duckdb"
+    with connect(path) as db:
+        db.set_state("kept", 1)
+    assert seen_by_another_process(path) == 1
+    with pytest.raises(KeyError), connect(path) as db:
+        db.set_state("taken back", 2)
+        for _ in db.batches("SELECT * FROM state", rows=1):
+            raise KeyError
+    assert seen_by_another_process(path) == 1
+    with connect(path) as db:
+        assert db.get_state("taken back") is None
+
+
+def test_a_forked_process_has_an_engine_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "genba.duckdb"
+    with connect(path) as db:
+        db.set_state("parent", 1)
+    child = os.fork()
+    if child == 0:
+        with connect(path) as db:
+            db.set_state("child", 2)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    with connect(path) as db:
+        assert db.get_state("child") == 2
