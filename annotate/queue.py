@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -59,13 +59,24 @@ TOP = f"""
     LEFT JOIN scores s ON s.pair_id = p.pair_id AND s.encoder = $encoder
     {{ranked}}
 """
+# The ids at the front of the ranked queue, at most $front of each kind. Found from few columns and without a join, and
+# looked up by the index afterwards, they spare a page a join of all pairs with all scores.
+UNJUDGED = """pair_id NOT IN (SELECT old_pair_id FROM corrections WHERE state = 'active')
+    AND pair_id NOT IN (SELECT pair_id FROM drafts WHERE state = 'in_lot')
+    AND pair_id NOT IN (SELECT pair_id FROM audits)"""
+FRONT = f"""
+    SELECT pair_id, false AS is_missing FROM queue_first
+    UNION ALL (SELECT pair_id, true FROM pairs WHERE state = 'missing' AND origin IN ('legacy', 'draft') AND {UNJUDGED}
+        ORDER BY pair_id LIMIT $front)
+    UNION ALL (SELECT pair_id, false FROM scores WHERE encoder = $encoder AND {UNJUDGED}
+        ORDER BY coalesce(priority, risk) DESC, pair_id LIMIT $front)
+"""
+FRONT_SIZE = 400
 # What a lead sent here (dashboards/personal_findings.py) comes before all.
 RANKED = """ORDER BY p.pair_id NOT IN (SELECT pair_id FROM queue_first),
     CASE WHEN p.state = 'missing' THEN 0 ELSE 1 END, coalesce(s.priority, s.risk) DESC, p.pair_id"""
 LISTS = ("extra", "fits_better_photos", "captions_of_like_photos", "words")  # JSON in a file
-NO_AUDIT = (
-    "AND a.pair_id IS NULL"  # a pair under audit is judged blind, so it never stands in the ranked queue
-)
+NO_AUDIT = "AND a.pair_id IS NULL"  # a pair under audit is judged blind, so never in the ranked queue
 FREE = "AND p.pair_id NOT IN (SELECT pair_id FROM leases WHERE annotator <> $annotator)"
 UNSEEN = """AND NOT list_contains($skip, p.pair_id)
     AND p.pair_id NOT IN (SELECT pair_id FROM form_drafts WHERE annotator = $annotator)"""
@@ -90,10 +101,10 @@ def top(
     narrowed, parameters = _filter(language, words, extra, pairs)
     encoder = site.queue_encoder()
     with site.connect() as db:
-        rows = db.rows(
-            TOP.format(columns=COLUMNS, narrowed=f"{NO_AUDIT} {narrowed}", ranked=RANKED),
+        rows = _ranked_rows(
+            db, lambda front: TOP.format(columns=COLUMNS, narrowed=f"{NO_AUDIT} {narrowed} {front}", ranked=RANKED),
             {"encoder": encoder, "n": n, "offset": offset, **parameters},
-        )
+        )  # fmt: skip
         return _with_sent(db, [_flat(row) for row in rows])
 
 
@@ -252,18 +263,42 @@ class _Claim:
 
     def _ranked(self) -> str | None:
         narrowed, parameters = self.narrowed
-        return self._first(f"{NO_AUDIT} {narrowed}", RANKED, parameters)
+        return self._unskipped(_ranked_rows(
+            self.db,
+            lambda front: f"SELECT p.pair_id, p.state {WAITING} {NO_AUDIT} {narrowed} {front} {FREE} {RANKED} LIMIT $n",
+            {**self._who(), **parameters},
+        ))  # fmt: skip
 
     def _audited(self) -> str | None:
-        return self._first(f"AND a.pair_id IS NOT NULL {MINE}", "ORDER BY a.drawn_at, p.pair_id", {})
+        order = "ORDER BY a.drawn_at, p.pair_id LIMIT $n"
+        sql = f"SELECT p.pair_id {WAITING} AND a.pair_id IS NOT NULL {MINE} {FREE} {order}"
+        return self._unskipped(self.db.rows(sql, self._who()))
 
-    def _first(self, narrowed: str, order: str, parameters: dict[str, Any]) -> str | None:
+    def _who(self) -> dict[str, Any]:
+        return {"encoder": self.encoder, "annotator": self.annotator, "n": len(self.skip) + 1}
+
+    def _unskipped(self, rows: list[dict[str, Any]]) -> str | None:
         """The first that this person has not skipped."""
-        rows = self.db.rows(
-            f"SELECT p.pair_id {WAITING} {narrowed} {FREE} {order} LIMIT $n",
-            {"encoder": self.encoder, "annotator": self.annotator, "n": len(self.skip) + 1, **parameters},
-        )
         return next((str(row["pair_id"]) for row in rows if row["pair_id"] not in self.skip), None)
+
+
+def _ranked_rows(db: Database, sql: Callable[[str], str], parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a query of the ranked queue, found at its front where that is enough, else among all pairs.
+
+    sql: the query with a condition put into it. parameters: $encoder, $n and what the query needs beside.
+    """
+    size = FRONT_SIZE + parameters["n"] + parameters.get("offset", 0)
+    if size < 4 * FRONT_SIZE:  # not for a file of the whole queue
+        first = db.rows(FRONT, {"encoder": parameters["encoder"], "front": size})
+        named = {f"front_{place}": row["pair_id"] for place, row in enumerate(first)}
+        marks = ", ".join([f"${name}" for name in named] or ["NULL"])
+        rows = db.rows(sql(f"AND p.pair_id IN ({marks})"), {**parameters, **named})
+        # Where the front has not all missing captions, more of them may come before the first scored one.
+        has_all_missing = sum(row["is_missing"] for row in first) < size
+        is_sure = has_all_missing or all(row["state"] == "missing" for row in rows)
+        if is_sure and len(rows) == parameters["n"]:
+            return rows
+    return db.rows(sql(""), parameters)
 
 
 def renew(site: Site, annotator: str) -> None:

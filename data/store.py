@@ -10,6 +10,7 @@ be done once the transaction is committed and the file is free again (`after_com
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
 import json
@@ -265,6 +266,9 @@ def _engine(path: Path, process_id: int) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     return duckdb.connect(":memory:", config={"temp_directory": f"{path}.tmp"})
+
+
+atexit.register(_engine.cache_clear)  # its threads end before the interpreter's own parts are taken down
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, wait_seconds: float) -> None:

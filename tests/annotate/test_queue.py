@@ -73,6 +73,32 @@ def test_missing_captions_come_first_then_the_riskiest(site: Site) -> None:
     assert queue.count(site) == 21
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_front_of_the_queue_is_the_queue(site: Site, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    draw = Random(seed)
+    names = [f"p{number:02d}" for number in range(21)]
+    with site.connect() as db:
+        for name in draw.sample(names, 5):
+            db.execute("UPDATE pairs SET state = 'missing', caption = '' WHERE pair_id = ?", [name])
+            db.execute("DELETE FROM scores WHERE pair_id = ?", [name])
+        db.insert("queue_first", [{"pair_id": name, "reason": "r", "sent_by": "b", "sent_at": now()}
+                                  for name in draw.sample(names, 2)])  # fmt: skip
+    for name in draw.sample(names, 6):
+        judge(site, name, verdict=draw.choice(["fix", "ok", "unusable", "private"]))
+
+    def seen() -> list[list[str]]:
+        asked: list[dict[str, Any]] = [
+            {"n": n, "offset": offset, "language": language}
+            for n in (1, 3, 8) for offset in (0, 2) for language in (None, "ja")
+        ]  # fmt: skip
+        return [[row["pair_id"] for row in queue.top(site, **one)] for one in asked]
+
+    monkeypatch.setattr(queue, "FRONT_SIZE", 0)  # nothing is small enough: all pairs are looked at
+    whole = seen()
+    monkeypatch.setattr(queue, "FRONT_SIZE", 3)
+    assert seen() == whole
+
+
 def test_judged_pairs_leave_and_withdrawn_verdicts_bring_them_back(site: Site) -> None:
     judge(site, "p09")
     judge(site, "p08", state="withdrawn")
