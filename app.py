@@ -283,7 +283,8 @@ def main() -> None:
         layout="wide", initial_sidebar_state=216,
     )  # fmt: skip
     st.html(HERE / "annotate/pages/style.css")
-    person.recall(site)
+    if not person.is_recalled(site):
+        return
     if site.settings.web.sign_in == "oidc" and not _signed_in(site):
         return
     pages = _pages()

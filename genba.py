@@ -35,7 +35,7 @@ from data.site import Site
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Find the photo captions that most need a person, have them corrected, and measure what that bought."""
-    context.obj = _run_in_words
+    context.obj = training.commands.InWords(_run_in_words, _metric_in_words)
 
 
 def _run_in_words(site: Site, run_id: str, language: str) -> str:
@@ -43,6 +43,15 @@ def _run_in_words(site: Site, run_id: str, language: str) -> str:
     from dashboards.words import run_sentence
 
     return run_sentence(site, run_id, language)
+
+
+def _metric_in_words(site: Site, language: str) -> Callable[[str, str, str], str]:
+    """Names of metrics, the template's items under its own labels."""
+    from functools import partial
+
+    from dashboards.words import metric_name, slot_labels
+
+    return partial(metric_name, labels=slot_labels(site.template(), language))
 
 
 for room in (scoring.commands, annotate.commands, training.commands, dashboards.commands):
@@ -284,7 +293,7 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     from data.dense_labels import ingest_labels
     from data.ingest import ingest
     from data.jobs import enqueue
-    from data.settings import RetrainSection
+    from data.settings_retrain import RetrainSection
     from data.site import init_site
 
     site_folder, source = folder / "site", folder / "source"
@@ -293,7 +302,7 @@ def build_demo(folder: Path, scenes: int, seed: int, progress: Progress) -> Any:
     if not (site_folder / "genba.toml").exists():
         init_site(
             site_folder, [source / "photos"], "parts", "demo", name="Genba demo / 現場デモ", demo=True,
-            retrain=RetrainSection(learning_rate=3e-4, steps=90, batch=64, seeds=3),
+            retrain=RetrainSection(learning_rate=3e-4, steps=90, batch=64, seeds=3, batch_norm="batch"),
         )  # fmt: skip
     site = Site.open(site_folder)
     with site.connect() as db:

@@ -183,7 +183,7 @@ def template(site: str, action: str, file: str | None, by: str) -> Outcome:
     if file is None:
         raise click.UsageError(f"{action} needs a file: genba template SITE {action} my/template.yaml")
     text = read_text(Path(file))
-    new = room.save(opened, text, by) if action == "use" else room.check(opened, text)
+    new = room.save(opened, text, by, file) if action == "use" else room.check(opened, text, file)
     told = [change.in_words("en") for change in changes(current, new)]
     lost = studio_change(current, new, [str(one) for one in opened.settings.site.languages]).lost
     name = f"{new.id}@{new.version}"

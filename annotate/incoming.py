@@ -6,7 +6,7 @@
 Label Studio has no record of changes but each task's time of the last one. So every visit reads the tasks changed since
 the last, with an overlap, and compares each annotation with the correction that it is known as. One of ours is known by
 its id, or by the mark that it carries; one that nobody knows becomes a correction; an edit supersedes. An annotation
-that cannot be an answer is told once as an event, and stays where it is.
+that cannot be an answer stays where it is, told once as an event and named until it is mended (annotate/unusable.py).
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from annotate import outbox
 from annotate.corrections import STANDING, Annotation, Entry, prepare, queue_send, record, retire
 from annotate.draft_record import Draft
 from annotate.label_studio import is_shadow, shadow_email
-from annotate.labeling_config import from_result, mark_of
+from annotate.labeling_config import Refused, from_result, mark_of
 from annotate.mending import mend
 from annotate.people import known_as
 from annotate.projects import Exchange, send_again, stand
+from annotate.unusable import noted, reasons, renewed
 from annotate.visit import Tally, Visit
 from data.errors import GenbaError
 from data.served import served_name
@@ -43,6 +44,7 @@ def take_in(at: Exchange, version: str, is_full: bool = False) -> Tally:
     since = None if is_full or cursor is None else (_time(cursor) - OVERLAP).isoformat()
     visit = Visit(at, version, template, project, is_full)
     for chunk in _chunks(at.studio.changed_since(project, since), READ_CHUNK):
+        visit.unusable = []
         _put_back(visit, chunk)
         for task in chunk:
             visit.see(task)
@@ -51,10 +53,18 @@ def take_in(at: Exchange, version: str, is_full: bool = False) -> Tally:
         for part in _chunks(different, WRITE_CHUNK):
             _take_tasks(visit, part)
         cursor = max([task["updated_at"] for task in chunk] + ([cursor] if cursor else []), key=_time)
-        at.remember(version, cursor=cursor)
+        seen = [task["id"] for task in chunk]
+        at.remember(version, cursor=cursor, unusable=renewed(_kept(visit), seen, visit.unusable))
     if is_full:
+        there = {number for numbers in visit.seen.values() for number in numbers}
+        at.remember(version, unusable=[one for one in _kept(visit) if one["task"] in there])
         mend(visit)
     return visit.tally
+
+
+def _kept(visit: Visit) -> list[dict[str, Any]]:
+    """The annotations that no answer could be made of, as of the last time that their tasks were read."""
+    return visit.at.known()[visit.version].get("unusable") or []
 
 
 def _chunks(tasks: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
@@ -199,6 +209,8 @@ def _take_annotation(
 ) -> None:
     """Raises GenbaError when the annotation cannot be an answer."""
     if row is None:
+        if db.value("SELECT 1 FROM pairs WHERE pair_id = ?", [task["pair_id"]]) is None:
+            raise Refused("No pair '{pair}' in this site: the task is not Genba's.", pair=task["pair_id"])
         entry = _entry(visit, task, annotation, annotation["person"], annotation["seconds"], None)
         made = record(db, entry, visit.at.site.settings.review)
         visit.tally.new += 1
@@ -287,14 +299,19 @@ def _take_absence(db: Database, visit: Visit, task: dict[str, Any], row: dict[st
 def _refuse(
     db: Database, visit: Visit, task: dict[str, Any], annotation: dict[str, Any], error: GenbaError
 ) -> int:
-    """Tell once that an annotation cannot be taken in; 1 when it is told now."""
+    """Note that an annotation cannot be taken in, and tell it once as an event; 1 when it is told now."""
+    why = reasons(error, visit.template)
+    person, _ = visit.people.get(annotation["person"] or 0, ("Label Studio", False))
+    visit.unusable.append(noted(task, annotation, person, why))
     name = f"{visit.version}:{annotation['id']}:{annotation['updated_at']}"
     told = db.value(
         "SELECT 1 FROM events WHERE what = ? AND json_extract_string(detail, '$.annotation') = ?",
         [REFUSED, name],
     )
     if visit.is_full or not told:
-        visit.differs("answer-refused", "left", task, annotation=annotation["id"], why=str(error))
+        visit.differs(
+            "answer-refused", "left", task, annotation=annotation["id"], why=why[visit.at.site.language]
+        )
     if told:
         return 0
     detail = {"annotation": name, "task": task["id"], "pair": task["pair_id"], "why": str(error)}

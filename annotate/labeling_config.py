@@ -40,7 +40,14 @@ HELP = "font-size: 13px; font-weight: normal; opacity: 0.8"
 
 
 class Refused(GenbaError):
-    """An annotation that cannot be an answer to this template."""
+    """An annotation that cannot be an answer to this template. `values` fill the English text."""
+
+    def __init__(self, text: str, choices: Iterable[str] | None = None, **values: Any) -> None:
+        self.text, self.values = text, values
+        super().__init__(text.format(**values), choices=choices)
+
+    def in_words(self, language: str) -> str:
+        return translator(language)(self.text).format(**self.values)
 
 
 def labeling_config(template: Template, languages: Sequence[str]) -> str:
@@ -224,18 +231,22 @@ def from_result(template: Template, result: Sequence[Any]) -> tuple[str, dict[st
     given: dict[str, Any] = {}
     for region in result:
         if not isinstance(region, Mapping):
-            raise Refused(f"The annotation holds {region!r}, which is no answer.")
+            raise Refused("The annotation holds {value}, which is no answer.", value=repr(region))
         name, value = str(region.get("from_name", "")), region.get("value")
         slot = template.slot(name)
         if name in given:
-            raise Refused(f"The annotation answers {name!r} twice.")
+            raise Refused("The annotation answers '{name}' twice.", name=name)
         if name != VERDICT and slot is None:
             known = [VERDICT, *(one.id for one in template.slots)]
-            raise Refused(f"The annotation answers {name!r}, which the template has not.", choices=known)
+            raise Refused(
+                "The annotation answers '{name}', which the template has not.", choices=known, name=name
+            )
         given[name] = _given("choice" if slot is None else slot.type, name, value)
     verdict = given.pop(VERDICT, None)
+    if verdict is None:
+        raise Refused("No verdict is chosen.")
     if verdict not in VERDICTS:
-        raise Refused(f"The annotation has the verdict {verdict!r}.", choices=VERDICTS)
+        raise Refused("The annotation has the verdict '{verdict}'.", choices=VERDICTS, verdict=verdict)
     return str(verdict), template.validate_slots(given) if verdict == "fix" else {}
 
 
@@ -248,6 +259,7 @@ def _given(slot_type: str, name: str, value: Any) -> Any:
     many = found if isinstance(found, list) else [] if found is None else [found]
     if len(many) > 1:
         raise Refused(
-            f"The annotation gives {len(many)} answers to {name!r}, where one is expected: {many!r}."
-        )
+            "The annotation gives {n} answers to '{name}', where one is expected: {many}.",
+            n=len(many), name=name, many=repr(many),
+        )  # fmt: skip
     return many[0] if many else None

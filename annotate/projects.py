@@ -32,6 +32,7 @@ from annotate.labeling_config import labeling_config, prediction
 from data.errors import GenbaError
 from data.messages import translator
 from data.served import served_copy
+from data.settings import is_loopback
 from data.site import Site
 from data.store import Database, now
 from data.templates import Template, keep_version, load_template
@@ -60,6 +61,13 @@ def studio_address(site: Site) -> str:
     """Where the site's Label Studio answers."""
     section = site.settings.label_studio
     return section.url.rstrip("/") if section.mode == "server" else label_studio_server.address(section.port)
+
+
+def task_address(site: Site, project: int, task: int) -> str | None:
+    """A task's page in Label Studio; None where the embedded one cannot be reached from other machines."""
+    if site.settings.label_studio.mode == "embedded" and not is_loopback(site.settings.web.host):
+        return None
+    return f"{studio_address(site)}/projects/{project}/data?task={task}"
 
 
 @contextmanager
@@ -224,7 +232,9 @@ class Exchange:
             db.execute("DELETE FROM tasks WHERE ls_project_id = ?", [project])
             db.event("genba", "label-studio.project-gone", {"template": version, "corrections": len(rows)})
         self.differences.append(Difference("project", "made again", version=version))
-        self.remember(version, **dict.fromkeys(("id", "config", "refused", "cursor", "photos", "hook")))
+        self.remember(
+            version, **dict.fromkeys(("id", "config", "refused", "cursor", "photos", "hook", "unusable"))
+        )
 
     # people
 

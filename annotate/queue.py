@@ -283,10 +283,8 @@ class _Claim:
 
 
 def _ranked_rows(db: Database, sql: Callable[[str], str], parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a query of the ranked queue, found at its front where that is enough, else among all pairs.
-
-    sql: the query with a condition put into it. parameters: $encoder, $n and what the query needs beside.
-    """
+    """The rows of a query of the ranked queue, found at its front where that is enough, else among all pairs. sql: the
+    query with a condition put into it. parameters: $encoder, $n and what it needs beside."""
     size = FRONT_SIZE + parameters["n"] + parameters.get("offset", 0)
     if size < 4 * FRONT_SIZE:  # not for a file of the whole queue
         first = db.rows(FRONT, {"encoder": parameters["encoder"], "front": size})

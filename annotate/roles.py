@@ -1,4 +1,6 @@
-"""Who may decide: approve a lot, choose between two answers. Names come from [review] leads in genba.toml.
+"""Who may decide: approve a lot, choose between two answers, start a retraining, pilot or audit, say what errors cost.
+
+Names come from [review] leads in genba.toml.
 
     is_lead(site, "佐藤")        # True where no leads are named: then anybody may
     has_leads(site)             # False: the page says that anybody may
@@ -21,6 +23,11 @@ def is_lead(site: Site, person: str) -> bool:
     """Whether this person may approve and decide. White space does not matter."""
     leads = {" ".join(name.split()) for name in site.settings.review.leads}
     return not leads or " ".join(person.split()) in leads
+
+
+def is_job_of_leads(name: str) -> bool:
+    """Whether only leads start this job: what it uses (hours of computing, staff's time) or decides is the site's."""
+    return name in ("retrain", "pilot", "audit")
 
 
 def require_lead(site: Site, person: str) -> None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from annotate import adjudication
+from annotate import adjudication, unusable
 from annotate.reviews import ANSWERED
 from data.site import Site
 from data.store import Database, now
 
-# Told by annotate/incoming.py and annotate/projects.py: what Label Studio could not give, has lost or would not take.
-PROBLEMS = ("label-studio.refused", "label-studio.project-gone", "label-studio.page-kept")
+# Told by annotate/projects.py: what Label Studio has lost or would not take.
+PROBLEMS = ("label-studio.project-gone", "label-studio.page-kept")
 COMPARED = "label-studio.compared"  # by annotate/sync.py, with what differed: {} where nothing did
 
 
@@ -27,11 +27,11 @@ class LastDay:
     """Since `since` (UTC): standing corrections (by simulated people: `simulated`; that changed the caption: `fixed`),
     by how many real people; drafts that came in by an approved lot; second opinions, how many of them differed, and
     decisions of leads; new photos; blind audit captions judged, how many of them were bad; retrainings that ended, how
-    many of them failed; models promoted, and rolled back; jobs that failed; what Label Studio refused, lost or would
-    not take, and comparisons that found a difference.
+    many of them failed; models promoted, and rolled back; jobs that failed; what Label Studio lost or would not take,
+    and comparisons that found a difference.
 
     As of now: cases that wait for a lead, second opinions that wait for a person, answers that a try to send to Label
-    Studio has failed for.
+    Studio has failed for, annotations made there that cannot be an answer.
     """
 
     since: datetime
@@ -55,6 +55,7 @@ class LastDay:
     to_decide: int
     to_review: int
     unsent: int
+    unusable: int
 
     @property
     def is_quiet(self) -> bool:
@@ -72,7 +73,7 @@ class LastDay:
 
     @property
     def has_problem(self) -> bool:
-        return bool(self.failed_jobs or self.problems or self.unsent)
+        return bool(self.failed_jobs or self.problems or self.unsent or self.unusable)
 
 
 SQL = """
@@ -148,5 +149,10 @@ def last_day(site: Site, zone: tzinfo | None = None, at: datetime | None = None)
             )
             or {}
         )
-        waiting = adjudication.count(db)
-    return LastDay(since=since, to_decide=waiting, **{name: int(value) for name, value in row.items()})
+        waiting, not_counting = adjudication.count(db), unusable.count(db)
+    return LastDay(
+        since=since,
+        to_decide=waiting,
+        unusable=not_counting,
+        **{name: int(value) for name, value in row.items()},
+    )

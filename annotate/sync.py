@@ -44,12 +44,14 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Pulled:
-    """Answers taken in from Label Studio, and differences that were mended."""
+    """Answers taken in from Label Studio, and differences that were mended. refused: annotations that no answer can be
+    made of, met for the first time; unusable: all that stand there now (annotate/unusable.py)."""
 
     new: int
     edited: int
     deleted: int
     refused: int
+    unusable: int
     mended: int
 
 
@@ -66,6 +68,7 @@ class Synced:
     edited: int
     deleted: int
     refused: int
+    unusable: int
     mended: int
     differences: list[Difference]
 
@@ -86,7 +89,7 @@ def pull(site: Site) -> Pulled:
     with exchange(site) as at:
         _open_all(at)
         tally = _recover(at) or _pull(at, is_full=False)
-        return Pulled(**vars(tally), mended=_mended(at))
+        return Pulled(**vars(tally), unusable=_unusable(at), mended=_mended(at))
 
 
 def sync(site: Site, full: bool = False, clock: datetime | None = None) -> Synced:
@@ -111,7 +114,8 @@ def sync(site: Site, full: bool = False, clock: datetime | None = None) -> Synce
         _note_comparison(at)
     return Synced(
         sent.sent, sent.removed, sent.failed, pushed.pushed, pushed.unreadable,
-        tally.new, tally.edited, tally.deleted, tally.refused, _mended(at), at.differences,
+        tally.new, tally.edited, tally.deleted, tally.refused, _unusable(at), _mended(at),
+        at.differences,
     )  # fmt: skip
 
 
@@ -128,7 +132,8 @@ def last_comparison(db: Database) -> datetime | None:
 
 
 def _note_comparison(at: Exchange) -> None:
-    kinds = Counter(one.what for one in at.differences)
+    # what is left where it is is no news of every night: it is named until it is mended (annotate/unusable.py)
+    kinds = Counter(one.what for one in at.differences if one.what != "answer-refused")
     with at.site.connect() as db:
         db.set_state(COMPARED, now().isoformat())
         db.event("genba", "label-studio.compared", dict(kinds))
@@ -146,6 +151,10 @@ def _recover(at: Exchange) -> Tally | None:
 def _mended(at: Exchange) -> int:
     """Differences that are no answers of people in Label Studio, and that are mended: lost, doubled, spoiled."""
     return sum(one.what not in TRAFFIC and one.done != "left" for one in at.differences)
+
+
+def _unusable(at: Exchange) -> int:
+    return sum(len(entry.get("unusable") or ()) for entry in at.known().values())
 
 
 def _open_all(at: Exchange) -> None:

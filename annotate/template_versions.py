@@ -20,6 +20,8 @@ from data import jobs
 from data.errors import GenbaError
 from data.settings import set_value
 from data.site import Site
+from data.template_file import Row, TemplateError
+from data.template_told import told
 from data.templates import VERSION_LINE, Template, keep_version, load_template, parse_template, versions_of
 
 SAVED = "template.saved"
@@ -61,6 +63,17 @@ def versions(site: Site) -> list[Version]:
     ]
 
 
+def saved(site: Site, name: str) -> tuple[str, datetime] | None:
+    """Who saved a version ("parts@2") and when (UTC); None: it came with Genba, or from a file."""
+    with site.connect() as db:
+        row = db.one(
+            "SELECT actor, occurred_at FROM events WHERE what = ? AND json_extract_string(detail, '$.template') = ? "
+            "ORDER BY occurred_at DESC LIMIT 1",
+            [SAVED, name],
+        )
+    return (row["actor"], row["occurred_at"]) if row else None
+
+
 def open_version(site: Site, number: int) -> Template:
     """A version of the site's template. Raises GenbaError that names those there are."""
     current = site.template()
@@ -69,15 +82,16 @@ def open_version(site: Site, number: int) -> Template:
     return load_template(f"{current.id}@{number}", folder=site.root / "templates")
 
 
-def check(site: Site, text: str) -> Template:
-    """The template of a text, fit for the site. Raises GenbaError: every mistake with its line."""
-    template = parse_template(text, "template.yaml", Template)
+def check(site: Site, text: str, name: str = "template.yaml") -> Template:
+    """The template of a text, fit for the site. Raises GenbaError: every mistake with its line. name: of its file."""
+    template = parse_template(text, name, Template)
     absent = [language for language in site.settings.site.languages if language not in template.languages]
     if absent:
-        raise GenbaError(
-            f"The site speaks {', '.join(absent)}, but the template does not.", choices=template.languages,
-            next="write every text in the site's languages, or change site.languages in genba.toml",
+        text = told(
+            "The site speaks {names}, but the template does not: write every text in the site's languages, or change "
+            "site.languages in genba.toml.", names=", ".join(absent),
         )  # fmt: skip
+        raise TemplateError(f"{name}: {text}", [Row(1, "", text)])
     return template
 
 
@@ -93,13 +107,13 @@ def raised(text: str, number: int) -> str:
     return VERSION_LINE.sub(f"version: {number}", text, count=1)
 
 
-def save(site: Site, text: str, person: str) -> Template:
+def save(site: Site, text: str, person: str, name: str = "template.yaml") -> Template:
     """Keep a new version and use it from now on; the queue is ranked anew. Raises GenbaError, and then nothing changed.
 
     Killed in between, the version is there and not in use yet: saving the same text again completes it.
     """
     require_lead(site, person)
-    old, template = site.template(), check(site, text)
+    old, template = site.template(), check(site, text, name)
     folder, least = site.folder("templates"), next_number(site, template.id)
     if template.version < least and not _is_half_saved(old, template, versions_of(template.id, folder)):
         raise GenbaError(

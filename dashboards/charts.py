@@ -48,7 +48,8 @@ LABEL_WIDTH = 180  # px, so that charts of different units line up
 
 
 def look(chart: Any) -> Chart:
-    """The one look of all charts."""
+    """The one look of all charts. Their own rows come first (`data` of a layered chart): Streamlit's button "Show data"
+    in the corner shows the first data alone, which else is the line at zero."""
     return (
         chart.configure(font=FONT, background="transparent", padding={"left": 4, "right": 12, "top": 6, "bottom": 4})
         .configure_view(stroke=None)
@@ -62,6 +63,34 @@ def look(chart: Any) -> Chart:
         )
         .configure_title(fontSize=13, color=INK, fontWeight=600, anchor="start")
     )  # fmt: skip
+
+
+def numbers(chart: Chart, language: str) -> pandas.DataFrame:
+    """What hover shows, and the ends of what is drawn: one row for each mark, columns named as on the chart."""
+    import pandas
+
+    _ = translator(language)
+    spec = chart.to_dict(validate=False)  # Streamlit does so when it draws the same chart
+    ends = {"low": _("from"), "high": _("to"), "value": _("Value"), "rate": _("Value")}
+    tables: dict[
+        str, dict[str, str]
+    ] = {}  # name of the data -> field -> column, of the layers that hover tells of
+    for layer in spec.get("layer", [spec]):
+        encoding = layer.get("encoding", {})
+        told = encoding.get("tooltip", [])
+        told = told if isinstance(told, list) else [told]
+        if told:
+            columns = tables.setdefault((layer.get("data") or spec["data"])["name"], {})
+            columns |= {one["field"]: one.get("title") or one["field"] for one in told}
+            drawn = (encoding.get(axis, {}).get("field") for axis in ("x", "x2", "y", "y2"))
+            for field in filter(None, drawn):
+                if field in ends:
+                    columns.setdefault(field, ends[field])
+    if not tables:
+        return pandas.DataFrame()
+    main = max(tables, key=lambda name: len(spec["datasets"][name]))
+    rows = [row for name in tables if tables[name] == tables[main] for row in spec["datasets"][name]]
+    return pandas.DataFrame(rows)[list(tables[main])].rename(columns=tables[main])
 
 
 def gain_chart(effects: Sequence[Effect], language: str) -> list[Chart]:
@@ -136,7 +165,7 @@ def _gain_rows(effects: list[Effect], language: str, with_legend: bool) -> Chart
         x="value:Q", y=y, color=color, shape=shape, tooltip=tooltip
     )
     height = ROW_HEIGHT * len(rows) + AXIS_HEIGHT + LEGEND_HEIGHT * with_legend
-    return look(alt.layer(zero, bars, *ends, points).properties(height=height))
+    return look(alt.layer(zero, bars, *ends, points, data=rows).properties(height=height))
 
 
 def arms_chart(metrics: Sequence[Metric], language: str) -> Chart:
@@ -174,7 +203,7 @@ def arms_chart(metrics: Sequence[Metric], language: str) -> Chart:
     )  # fmt: skip
     title = words.metric_name(first.task, first.metric, language)
     return look(
-        alt.layer(mean, seeds).properties(
+        alt.layer(mean, seeds, data=rows).properties(
             height=ROW_HEIGHT * len(arms) + AXIS_HEIGHT + TITLE_HEIGHT, title=title
         )
     )

@@ -90,7 +90,7 @@ class Run:
     finished_at: datetime | None
     requested_by: str | None
     arms: tuple[str, ...]  # those with metrics
-    seeds: int
+    seeds: int  # with metrics; of a run that is not done, those asked for
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,12 @@ class Model:
 
 RUNS_SQL = """
 SELECT r.*,
-       (SELECT any_value(j.requested_by) FROM jobs j WHERE j.result ->> 'run' = r.run_id) AS requested_by,
+       (SELECT any_value(j.requested_by) FROM jobs j WHERE j.result ->> 'run' = r.run_id
+            OR (r.state = 'running' AND j.state = 'running' AND j.name = r.kind)) AS requested_by,
        (SELECT list(DISTINCT m.arm ORDER BY m.arm) FROM metrics m WHERE m.run_id = r.run_id) AS arms,
-       (SELECT count(DISTINCT m.seed) FROM metrics m WHERE m.run_id = r.run_id) AS seeds
+       greatest((SELECT count(DISTINCT m.seed) FROM metrics m WHERE m.run_id = r.run_id),
+            CASE WHEN r.state = 'done' THEN 0
+                 ELSE coalesce(TRY_CAST(json_extract_string(r.config, '$.asked.seeds') AS INTEGER), 0) END) AS seeds
 FROM runs r
 ORDER BY r.created_at DESC, r.run_id
 """

@@ -1,7 +1,7 @@
 """Gaps between slices: audited error, and what the models measure. Rows of the store in, frozen records out.
 
     error_gaps(site)       # {"line": [ErrorGap, …], "language": […]}: each part against the rest
-    model_gaps(site)       # [ModelGaps("champion", …), ModelGaps("candidate", …)]
+    model_gaps(site)       # [ModelGaps of the champion, ModelGaps of the newest candidate]
 
 Audited error: blind captions alone, each weighed by 1 / its chance of being drawn, as on the page Quality. The interval
 of a difference of two shares is Newcombe's (1998, method 10; MOVER), made of the exact intervals of both:
@@ -14,20 +14,21 @@ Enough: at least ENOUGH judged captions in the part, and in the rest.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from annotate.slices import MOST_VALUES
 from dashboards import quality
-from dashboards.quality import AUTHOR, LANGUAGE, Part, share
+from dashboards.quality import LANGUAGE, Part, share
 from dashboards.run_figures import GAPS_SQL, Gap, gaps
 from data.site import Site
+from training.slices import AUTHOR, is_held_back
 
 ENOUGH = quality.FEWEST
 MODELS_SQL = """
-SELECT model_id, run_id, arm, state FROM models WHERE state IN ('champion', 'candidate')
+SELECT model_id, run_id, arm, state, created_at FROM models WHERE state IN ('champion', 'candidate')
 QUALIFY row_number() OVER (PARTITION BY state ORDER BY created_at DESC, model_id) = 1
 ORDER BY state = 'candidate'
 """
@@ -78,7 +79,7 @@ def gaps_of(rows: Sequence[Row], show_names: bool) -> dict[str, list[ErrorGap]]:
     return {
         column: sorted(_against_rest(values), key=lambda one: (-one.gap, one.part.value))
         for column, values in sorted(by_value.items(), key=lambda one: (one[0] == AUTHOR, one[0]))
-        if 1 < len(values) <= MOST_VALUES and not quality.is_held_back(column, len(values), show_names)
+        if 1 < len(values) <= MOST_VALUES and not is_held_back(column, len(values), show_names)
     }
 
 
@@ -103,6 +104,8 @@ class ModelGaps:
     """What the run of one model measured. state: champion or candidate. by_metric: (task, metric) -> parts."""
 
     model_id: str
+    arm: str
+    created_at: datetime
     state: str
     by_metric: dict[tuple[str, str], list[Gap]]
 
@@ -111,24 +114,23 @@ def model_gaps(site: Site) -> list[ModelGaps]:
     """Of the champion and of the newest candidate, where there are such models."""
     with site.connect() as db:
         models = db.rows(MODELS_SQL)
-    show_names = site.settings.review.show_names
     return [
-        ModelGaps(one["model_id"], one["state"], of_model(gaps(site, one["run_id"]), one["arm"], show_names))
+        ModelGaps(
+            one["model_id"],
+            one["arm"],
+            one["created_at"],
+            one["state"],
+            of_model(gaps(site, one["run_id"]), one["arm"]),
+        )
         for one in models
     ]
 
 
-def of_model(
-    found: dict[tuple[str, str], list[Gap]], arm: str, show_names: bool
-) -> dict[tuple[str, str], list[Gap]]:
-    """The rows of the model itself; of the arm that it was made from where the run did not measure it apart. Few
-    authors are held back, as in the audited error."""
+def of_model(found: dict[tuple[str, str], list[Gap]], arm: str) -> dict[tuple[str, str], list[Gap]]:
+    """The rows of the model itself; of the arm that it was made from where the run did not measure it apart."""
     kept = {}
     for name, group in found.items():
         wanted = OF_MODEL if any(one.arm == OF_MODEL for one in group) else arm
-        of_arm = [one for one in group if one.arm == wanted]
-        parts = Counter(one.slice for one in of_arm)
-        shown = [one for one in of_arm if not quality.is_held_back(one.slice, parts[one.slice], show_names)]
-        if shown:
+        if shown := [one for one in group if one.arm == wanted]:
             kept[name] = shown
     return kept

@@ -15,7 +15,7 @@ from datetime import UTC, date, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from annotate import audit
-from dashboards import labour
+from dashboards import assumptions, labour
 from data.settings import CostSection, set_value
 from data.site import Site
 
@@ -144,32 +144,73 @@ class Cost:
 
 
 # The demo's crew stands for people's work, so its job is no computing of the site's.
+# Retrainings and pilots count by their runs, which also a person at a terminal starts; all else by its jobs.
 COMPUTE_SQL = """
-SELECT coalesce(sum(epoch(finished_at - started_at)), 0) / 3600 AS hours
-FROM jobs
-WHERE started_at IS NOT NULL AND finished_at IS NOT NULL AND name <> 'demo-crew'
+SELECT (
+    (SELECT coalesce(sum(epoch(finished_at - started_at)), 0) FROM jobs
+     WHERE started_at IS NOT NULL AND finished_at IS NOT NULL AND name NOT IN ('demo-crew', 'retrain', 'pilot'))
+    + (SELECT coalesce(sum(seconds), 0) FROM runs)) / 3600 AS hours
 """
 
 
 def cost(site: Site, done: Work | None = None) -> Cost:
-    """People's active hours at the wage, and the hours of finished jobs at the compute rate. done: `work`, if known."""
-    rates = site.settings.cost
+    """People's active hours at the wage, and the hours of jobs and runs at the compute rate. done: `work`, if known."""
+    priced = rates(site)
     with site.connect() as db:
         compute_hours = float(db.value(COMPUTE_SQL))
+    return Cost(
+        hours=(done or work(site)).hours,
+        wage_jpy_per_hour=priced.wage,
+        wage_is_default=priced.wage_is_default,
+        compute_hours=compute_hours,
+        compute_jpy_per_hour=priced.compute,
+        compute_is_default=priced.compute_is_default,
+    )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Yen for an hour of work and of computing; whether nobody has confirmed them yet."""
+
+    wage: float
+    wage_is_default: bool
+    compute: float
+    compute_is_default: bool
+
+
+def rates(site: Site) -> Rates:
+    """Those of the set of assumptions in use, as the page ROI counts; while none is saved, those of genba.toml.
+
+    A set has a wage for each role: what is given is their mean, weighed by the hours that people worked in each."""
+    assumed = assumptions.in_use(site)
+    if assumed.set_id:
+        unsure = any(assumed.is_default(f"wage_{role}") for role in labour.ROLES)
+        return Rates(
+            _mean_wage(site, assumed), unsure, assumed.values["compute"], assumed.is_default("compute")
+        )
+    given = site.settings.cost
+    with site.connect() as db:
         confirmed = db.get_state("cost_confirmed") or {}
 
     def is_default(key: str) -> bool:
-        value = getattr(rates, key)
+        value = getattr(given, key)
         return value == CostSection.model_fields[key].default and confirmed.get(key) != value
 
-    return Cost(
-        hours=(done or work(site)).hours,
-        wage_jpy_per_hour=rates.wage_jpy_per_hour,
-        wage_is_default=is_default("wage_jpy_per_hour"),
-        compute_hours=compute_hours,
-        compute_jpy_per_hour=rates.compute_jpy_per_hour,
-        compute_is_default=is_default("compute_jpy_per_hour"),
-    )
+    return Rates(
+        given.wage_jpy_per_hour, is_default("wage_jpy_per_hour"),
+        given.compute_jpy_per_hour, is_default("compute_jpy_per_hour"),
+    )  # fmt: skip
+
+
+def _mean_wage(site: Site, assumed: assumptions.Assumptions) -> float:
+    wages = {role: assumed.values[f"wage_{role}"] for role in labour.ROLES}
+    if len(set(wages.values())) == 1:
+        return wages["staff"]
+    with site.connect() as db:
+        spent = labour.seconds(db)
+    by_role = {role: spent.get((role, False), 0.0) for role in wages}
+    whole = sum(by_role.values())
+    return sum(wages[role] * by_role[role] for role in wages) / whole if whole else wages["staff"]
 
 
 def confirm_rates(site: Site, wage_jpy_per_hour: float, compute_jpy_per_hour: float, by: str) -> None:

@@ -56,6 +56,7 @@ def reliability_chart(curve: Sequence[Bin], language: str) -> Chart:
         diagonal.mark_line(color=MUTED, strokeDash=[5, 4], strokeWidth=1.5).encode(x=x, y=y),
         base.mark_rule(color=BLUE, strokeWidth=3, opacity=0.5).encode(x=x, y=y, y2="high:Q", tooltip=tooltip),
         base.mark_point(color=BLUE, filled=True, size=110, opacity=1).encode(x=x, y="seen:Q", tooltip=tooltip),
+        data=rows,
     ).properties(height=PANEL_HEIGHT))  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from data.store import Database
 
+ROLES = ("staff", "review", "audit", "lead")
 # One row for each answer, with the role in which it was given. Decisions are taken by people alone.
 SPENT = """
     SELECT CASE WHEN a.pair_id IS NULL THEN 'staff' ELSE 'audit' END AS role, c.simulated, c.active_seconds AS seconds,

@@ -20,6 +20,11 @@ def is_by_captions(task: str) -> bool:
     return task in ("retrieval_legacy", "retrieval_template")
 
 
+def headline_place(task: str) -> int:
+    """The tasks first; then the linear probe, which is an aid beside them; then the search by kinds of captions."""
+    return 2 if is_by_captions(task) else int(task == "classification")
+
+
 def of_style(task: str, name: str, language: str) -> str:
     """A retrieval metric's name with the captions that it is about: all, those right before, those of the template."""
     _ = translator(language)

@@ -48,7 +48,7 @@ WHERE p.state = 'captioned' AND s.item IS NULL GROUP BY p.caption_id ORDER BY p.
 PHOTOS_SQL = """
 SELECT i.image_id AS item, i.root, i.uri FROM images i
 LEFT JOIN privacy_scans s ON s.kind = 'photo' AND s.item = i.image_id AND s.detector = $detector
-WHERE s.item IS NULL ORDER BY i.image_id
+WHERE s.item IS NULL OR s.problem IS NOT NULL ORDER BY s.problem IS NOT NULL, i.image_id
 """
 DONE_SQL = """
 SELECT (SELECT count(DISTINCT caption_id) FROM pairs WHERE state = 'captioned') AS captions,
@@ -65,7 +65,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scanned:
-    """What one scan did. unreadable: photos that could not be opened, which are tried again by the next version."""
+    """What one scan did. unreadable: photos that could not be opened; the next scan tries them again, last of all: a
+    disk that was not there may be back."""
 
     captions: int
     photos: int

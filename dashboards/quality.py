@@ -18,13 +18,13 @@ from typing import Any
 from annotate import intervals, queue
 from annotate.estimate import AUDITED, IN_A_ROW, cells_of
 from annotate.slices import MOST_VALUES
-from dashboards.staff import FEWEST as FEWEST_PEOPLE
 from data.site import Site
 from data.store import Database
+from training.slices import AUTHOR, is_held_back
 
 FEWEST = 30  # judged captions of a part; below, its share is drawn as uncertain
 ENDLESS = 1_000_000
-LANGUAGE, AUTHOR = "language", "author"
+LANGUAGE = "language"
 Row = dict[str, Any]
 
 
@@ -106,11 +106,6 @@ def by_slice(site: Site) -> dict[str, list[Part]]:
     wrote the captions come last: who is asked for the worst place first looks at places, not at people."""
     with site.connect() as db:
         return parts_of(db.rows(SLICES_SQL), site.settings.review.show_names)
-
-
-def is_held_back(column: str, values: int, show_names: bool) -> bool:
-    """Those who wrote the captions are persons: fewer than FEWEST_PEOPLE are not compared by name (as on Staff)."""
-    return column == AUTHOR and values < FEWEST_PEOPLE and not show_names
 
 
 def parts_of(rows: Sequence[Row], show_names: bool) -> dict[str, list[Part]]:

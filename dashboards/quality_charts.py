@@ -49,13 +49,13 @@ def error_chart(points: Sequence[Point], language: str) -> Chart:
     names = list(kinds.values())
     color = alt.Color("kind:N", scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
     tooltip = [
-        alt.Tooltip("when:N", title=_("Drawn")), alt.Tooltip("share:N", title=_("Bad captions")),
+        alt.Tooltip("when:N", title=_("Drawn")), alt.Tooltip("share:N", title=_("Share of bad captions")),
         alt.Tooltip("interval:N", title=_("95 % interval")), alt.Tooltip("judged:Q", title=_("Judged")),
     ]  # fmt: skip
     axis = alt.Axis(format=".0%", tickCount=5)
     y = alt.Y(
         "low:Q",
-        title=_("Share of bad captions in the pile"),
+        title=_("Bad among the unjudged at the draw"),
         axis=axis,
         scale=alt.Scale(domainMin=0, zero=True),
     )
@@ -83,7 +83,7 @@ def slice_chart(parts: Sequence[Part], language: str) -> Chart:
          "interval": interval(p.low, p.high, language)} for p in parts
     )  # fmt: skip
     tooltip = [
-        alt.Tooltip("part:N", title=_("Part")), alt.Tooltip("share:N", title=_("Bad captions")),
+        alt.Tooltip("part:N", title=_("Part")), alt.Tooltip("share:N", title=_("Share of bad captions")),
         alt.Tooltip("interval:N", title=_("95 % interval")), alt.Tooltip("judged:Q", title=_("Judged")),
     ]  # fmt: skip
     y = alt.Y(

@@ -22,6 +22,7 @@ from dashboards import effects, figures, metric_words, report_money, words
 from dashboards.effects import Effect
 from dashboards.figures import Cost, Missing, Remaining, Work
 from dashboards.report_money import Money
+from dashboards.report_spans import by_unit
 from dashboards.standing import Standing, standing
 from data.errors import GenbaError
 from data.messages import Translate, duration, moment, number, translator, yen
@@ -132,18 +133,18 @@ def compose(facts: Facts, language: str) -> Report:
         assumptions=report_money.assumed(facts.cost, facts.money, language),
         risks=_risks(facts, measured, language),
         sentences=_sentences(facts, step, language),
-        footer=_("Made by Genba from the site's own records. Each number stands with its formula and query on the page "
-                 "Overview, benefits and what they come to on the page ROI, further measures on the page Retrainings."),
+        footer=_("Made by Genba from the site's records. Formula and query of each number: page Overview; of benefits "
+                 "and net: ROI; of other measures: Retrainings."),
     )  # fmt: skip
 
 
 def _shown(measured: list[Effect]) -> list[Effect]:
     """The measures that the overview's chart shows; where a run has none of them, the first ones.
 
-    The search by kinds of captions comes last, so that it pushes out no other task."""
+    The linear probe and the search by kinds of captions come last, so that they push out no other task."""
     headline = [effect for effect in measured if metric_words.is_headline(effect.metric)]
-    headline.sort(key=lambda effect: metric_words.is_by_captions(effect.task))
-    return (headline or measured)[:EFFECTS_SHOWN]
+    headline.sort(key=lambda effect: (not effect.is_primary, metric_words.headline_place(effect.task)))
+    return by_unit((headline or measured)[:EFFECTS_SHOWN])
 
 
 def _unbroken(name: str) -> str:
@@ -292,6 +293,8 @@ def _risks(facts: Facts, shown: list[Effect], language: str) -> tuple[str, ...]:
             "{m} of the {n} corrections behind the effect are simulated: real staff may do better or worse."
         )
         found.append(text.format(m=number(simulated, language), n=number(fixed, language)))
+    if fell := words.falls_sentence(facts.standing, language):
+        found.append(fell)
     if worse:
         names = [words.metric_name(effect.task, effect.metric, language) for effect in worse]
         found.append(

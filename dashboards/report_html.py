@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 
-from dashboards import charts
+from dashboards.charts import INK, MUTED
 from dashboards.report import Figure, Report
+from dashboards.report_spans import Axis, Span, axes, spans
 from dashboards.words import joined
 from data.messages import translator
 
-CHART_WIDTH = 330  # px
+BAR_WIDTH, BAR_HEIGHT, AXIS_HEIGHT = 240, 15, 17  # px
 STYLE = """
 @page { size: A4; margin: 9mm 11mm; }
 * { box-sizing: border-box; }
@@ -29,15 +29,15 @@ p, ul, ol { margin: 0 0 4px; } ul, ol { padding-left: 1.4em; }
 .figures div { border: 1px solid #d7dde5; border-radius: 4px; padding: 5px 7px; }
 .figures b { display: block; font-size: 12.5pt; line-height: 1.3; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 12px; margin: 7px 0; }
-.drawn { grid-template-columns: 56% 1fr; }
 .two > * { min-width: 0; }
 table { border-collapse: collapse; width: 100%; font-size: 8.6pt; }
 th, td { text-align: left; padding: 1.5px 6px 1.5px 0; border-bottom: 1px solid #e4e8ee; vertical-align: top; }
 th { font-weight: 600; color: #5f6b7a; } td.n { white-space: nowrap; }
 .better { color: #0072B2; font-weight: 600; } .worse { color: #B04A00; font-weight: 600; }
-.chart svg { width: 100%; height: auto; display: block; }
+.drawn td.bar { width: 240px; padding-right: 0; } .drawn td.unit { text-align: right; color: #5f6b7a; }
+.drawn svg { display: block; font-size: 11px; }
 footer { border-top: 1px solid #d7dde5; padding-top: 3px; }
-@media print { .chart svg { max-height: 58mm; }
+@media print {
   body, html[lang=ja] body { padding: 0; max-width: none; font-size: 8.6pt; line-height: 1.34; }
   .muted, .mark, table { font-size: 7.6pt; } h1 { font-size: 13pt; } h2 { font-size: 9.5pt; }
   .lead, .figures, .two { margin: 5px 0; } .lead strong, .figures b { font-size: 11pt; }
@@ -84,30 +84,54 @@ def _list(items: tuple[str, ...], kind: str = "ul") -> str:
 
 
 def _evidence(report: Report) -> str:
+    """The table with each interval drawn beside its numbers, and under the rows of one unit their axis."""
     if not report.evidence:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in report.columns)
-    rows = "".join(
-        f'<tr><td>{escape(one.metric)}</td><td class="n">{escape(one.change)}</td>'
-        f'<td class="n">{escape(one.interval)}</td>'
-        f'<td class="n {one.effect.verdict}">{escape(one.verdict)}</td></tr>'
-        for one in report.evidence
-    )
+    effects = [one.effect for one in report.evidence]
+    under, rows = axes(effects, report.language), []
+    for place, (one, span) in enumerate(zip(report.evidence, spans(effects), strict=True)):
+        rows.append(
+            f'<tr><td>{escape(one.metric)}</td><td class="n">{escape(one.change)}</td>'
+            f'<td class="n">{escape(one.interval)}</td><td class="n {one.effect.verdict}">{escape(one.verdict)}</td>'
+            f'<td class="bar">{_bar(span)}</td></tr>'
+        )
+        if place in under:
+            axis = under[place]
+            rows.append(
+                f'<tr><td class="unit" colspan="4">{escape(axis.title)}</td><td class="bar">{_axis(axis)}</td></tr>'
+            )
     more = f'<p class="muted">{escape(report.more)}</p>' if report.more else ""
-    drawn = "".join(drawings(report))
-    table = f"<div><table><tr>{head}</tr>{rows}</table>{more}</div>"
-    return f'<div class="two drawn">{table}<div class="chart">{drawn}</div></div>'
+    return f'<table class="drawn"><tr>{head}<th></th></tr>{"".join(rows)}</table>{more}'
 
 
-def drawings(report: Report) -> list[str]:
-    """The overview's chart of effects as SVG, one for each unit. Its texts are escaped by the renderer."""
-    import vl_convert
+def _svg(height: int, inside: str) -> str:
+    size = f'width="{BAR_WIDTH}" height="{height}" viewBox="0 0 {BAR_WIDTH} {height}"'
+    return f'<svg {size} aria-hidden="true">{inside}</svg>'
 
-    found = []
-    for number, chart in enumerate(
-        charts.gain_chart([one.effect for one in report.evidence], report.language)
-    ):
-        svg = vl_convert.vegalite_to_svg(chart.properties(width=CHART_WIDTH).to_dict())
-        # two drawings in one document must not share the names of their parts
-        found.append(re.sub(r'(id="|url\(#|href="#)', rf"\g<1>c{number}-", svg))
-    return found
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
+
+
+def _bar(span: Span) -> str:
+    """An interval as a bar with its point, and the zero line. Its numbers stand beside it as text."""
+    low, value, high, zero = (share * BAR_WIDTH for share in (span.low, span.value, span.high, span.zero))
+    middle = BAR_HEIGHT / 2
+    return _svg(
+        BAR_HEIGHT,
+        _line(zero, 0, zero, BAR_HEIGHT, INK, 1) + _line(low, middle, high, middle, span.colour, 2.5)
+        + "".join(_line(x, middle - 4, x, middle + 4, span.colour, 1.5) for x in (low, high))
+        + f'<circle cx="{value:.1f}" cy="{middle}" r="3.5" fill="{span.colour}"/>',
+    )  # fmt: skip
+
+
+def _axis(axis: Axis) -> str:
+    """The scale under the bars of one unit: a line, its ticks, their numbers."""
+    parts = [_line(0, 0.5, BAR_WIDTH, 0.5, MUTED, 1)]
+    for share, text in axis.ticks:
+        x = share * BAR_WIDTH
+        parts.append(_line(x, 0, x, 4, MUTED, 1))
+        parts.append(f'<text x="{x:.1f}" y="14" text-anchor="middle" fill="{MUTED}">{escape(text)}</text>')
+    return _svg(AXIS_HEIGHT, "".join(parts))

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from dashboards.report import Figure, Report
-from dashboards.report_spans import Span, spans
+from dashboards.report_spans import Axis, Span, axes, spans
 from dashboards.words import joined
 from data.messages import translator
 
@@ -23,7 +23,8 @@ UNBROKEN = "\N{NO-BREAK SPACE}"
 MISSING = "〓"  # what Japanese printers set for a character that their font lacks
 INK, MUTED, LINE, BLUE, PALE, MARK = "#1f2933", "#5f6b7a", "#d7dde5", "#0072B2", "#eef5fa", "#6b2d66"
 MARGIN_MM = 13
-SPAN_WIDTH, SPAN_HEIGHT = 96, 9  # points
+STROKE = 0.025  # of the size: how thick the edge of a bold Japanese letter is
+SPAN_WIDTH, SPAN_HEIGHT, AXIS_HEIGHT = 112, 9, 10  # points
 
 
 def pdf(report: Report) -> bytes:
@@ -62,6 +63,9 @@ def markup(text: str, bold: bool = False) -> str:
 
 def _readable(text: str) -> str:
     """Without control characters; a character beyond the font's plane becomes the printers' mark for a missing one."""
+    text = text.replace(
+        "￥", "¥"
+    )  # after the full-width sign a line may break, before the number; not after this
     spaced = "".join(" " if c.isspace() and c != UNBROKEN else c for c in text)
     return "".join(c if ord(c) < 0x10000 else MISSING for c in spaced if c.isprintable() or c == UNBROKEN)
 
@@ -84,15 +88,34 @@ def _style(size: float, colour: str = INK, **more: Any) -> ParagraphStyle:
 
 
 def _paragraph(
-    report: Report, text: str, size: float, colour: str = INK, bold: bool = False, **more: Any
+    report: Report,
+    text: str,
+    size: float,
+    colour: str = INK,
+    bold: bool = False,
+    bullet: str = "",
+    **more: Any,
 ) -> Any:
+    """bullet: what hangs before the text; the lines of the text begin under one another."""
+    from reportlab.lib.colors import HexColor
     from reportlab.platypus import Paragraph
 
-    wrap = "CJK" if report.language == "ja" else None
-    bold = (
-        bold and report.language != "ja"
-    )  # the Japanese font has one weight, and Latin alone would stand out
-    return Paragraph(markup(text, bold), _style(size, colour, wordWrap=wrap, **more))
+    class Outlined(Paragraph):
+        """The Japanese font has one weight: its letters are filled and drawn along their edges, Latin ones too."""
+
+        def draw(self) -> None:
+            self.canv.saveState()
+            self.canv.setStrokeColor(HexColor(colour))
+            self.canv.setLineWidth(size * STROKE)
+            self.canv._code.append("2 Tr")  # text render mode: fill, then stroke
+            super().draw()
+            self.canv.restoreState()
+
+    is_ja = report.language == "ja"
+    kind = Outlined if bold and is_ja else Paragraph
+    style = _style(size, colour, wordWrap="CJK" if is_ja else None, bulletFontName=LATIN, bulletFontSize=size,
+                   bulletColor=colour, **more)  # fmt: skip
+    return kind(markup(text, bold and not is_ja), style, bulletText=bullet or None)
 
 
 def _content(report: Report, width: float) -> list[Any]:
@@ -104,8 +127,11 @@ def _content(report: Report, width: float) -> list[Any]:
         return _paragraph(report, text, 10.5, BLUE, True, spaceBefore=7, spaceAfter=2)
 
     def listed(items: tuple[str, ...], numbered: bool = False) -> list[Any]:
-        return [_paragraph(report, f"{number}. {item}" if numbered else f"• {item}", 8.6, leftIndent=11,
-                           firstLineIndent=-9, spaceAfter=1.5) for number, item in enumerate(items, 1)]  # fmt: skip
+        where: Any = (
+            {"leftIndent": 13, "bulletIndent": 0} if numbered else {"leftIndent": 11, "bulletIndent": 2}
+        )
+        return [_paragraph(report, item, 8.6, bullet=f"{number}." if numbered else "•", spaceAfter=1.5, **where)
+                for number, item in enumerate(items, 1)]  # fmt: skip
 
     assumed = _("{item}: {text}").format(
         item=_("Assumptions"), text=joined(list(report.assumptions), report.language)
@@ -169,20 +195,44 @@ def _figure(report: Report, one: Figure) -> list[Any]:
 
 
 def _evidence(report: Report, width: float) -> list[Any]:
+    from reportlab.lib.enums import TA_RIGHT
+
     if not report.evidence:
         return []
     rows: list[list[Any]] = [[*(_paragraph(report, name, 7.8, MUTED, True) for name in report.columns), ""]]
-    for one, span in zip(report.evidence, spans([e.effect for e in report.evidence]), strict=True):
+    effects = [one.effect for one in report.evidence]
+    under, merged = axes(effects, report.language), []
+    for place, (one, span) in enumerate(zip(report.evidence, spans(effects), strict=True)):
         texts = (one.metric, one.change, one.interval, one.verdict)
         colours = (INK, INK, INK, span.colour if one.effect.verdict != "undecided" else INK)
         cells = [_paragraph(report, text, 8.2, colour) for text, colour in zip(texts, colours, strict=True)]
         rows.append([*cells, _drawing(span)])
+        if axis := under.get(place):
+            title = _paragraph(report, axis.title, 7, MUTED, alignment=TA_RIGHT)
+            rows.append([title, "", "", "", _axis(axis)])
+            merged.append(("SPAN", (0, len(rows) - 1), (3, len(rows) - 1)))
     fixed = [72, 84, 58, SPAN_WIDTH + 8]
     table = _grid(
         rows, [width - sum(fixed), *fixed],
-        [("LINEBELOW", (0, 0), (-1, -1), 0.4, LINE), ("VALIGN", (0, 0), (-1, -1), "MIDDLE")],
+        [("LINEBELOW", (0, 0), (-1, -1), 0.4, LINE), ("VALIGN", (0, 0), (-1, -1), "MIDDLE"), *merged],
     )  # fmt: skip
     return [table, *([_paragraph(report, report.more, 7.6, MUTED)] if report.more else [])]
+
+
+def _axis(axis: Axis) -> Any:
+    """The scale under the bars of one unit: a line, its ticks, their numbers."""
+    from reportlab.graphics.shapes import Drawing, Group, Line, String
+    from reportlab.lib.colors import HexColor
+
+    ink, high = HexColor(MUTED), AXIS_HEIGHT
+    marks = [Line(0, high, SPAN_WIDTH, high, strokeColor=ink, strokeWidth=0.5)]
+    for share, text in axis.ticks:
+        x = share * SPAN_WIDTH
+        marks.append(Line(x, high, x, high - 2, strokeColor=ink, strokeWidth=0.5))
+        # Helvetica's encoding has no minus sign; its en dash looks the same.
+        marks.append(String(x, high - 8.5, text.replace("−", "–"), fontName=LATIN, fontSize=6, fillColor=ink,
+                            textAnchor="middle"))  # fmt: skip
+    return Drawing(SPAN_WIDTH, high, Group(*marks))
 
 
 def _drawing(span: Span) -> Any:

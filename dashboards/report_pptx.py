@@ -14,7 +14,7 @@ from typing import Any
 
 from dashboards import words
 from dashboards.report import Figure, Report
-from dashboards.report_spans import Span, spans
+from dashboards.report_spans import Axis, Span, axes, spans
 from dashboards.words import joined
 from data.messages import translator
 
@@ -23,7 +23,7 @@ INK, MUTED, BLUE, PALE, MARK = "1F2933", "5F6B7A", "0072B2", "EEF5FA", "6B2D66"
 LATIN, JAPANESE = "Segoe UI", "Yu Gothic UI"
 LINE_HEIGHT, WIDE, NARROW, POINTS = 1.32, 1.0, 0.56, 72  # of the size; points an inch
 SMALLEST = 9  # points
-ROW = 0.44  # inches, of the evidence
+ROW, AXIS = 0.44, 0.27  # inches, of the evidence and of the axis under the rows of one unit
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,27 @@ def _figure(one: Figure, simulated: str) -> list[Line]:
 def _evidence(slide: Any, report: Report) -> None:
     _ = translator(report.language)
     _title(slide, _("Evidence"))
-    write(slide, Box(EDGE, 1.15, WIDTH - 2 * EDGE, 0.5), [Line(report.contrast, colour=MUTED)], 13)
+    write(slide, Box(EDGE, 1.15, WIDTH - 2 * EDGE, 0.45), [Line(report.contrast, colour=MUTED)], 13)
     widths = (4.1, 1.9, 2.2, 1.5)
-    top, bars = 1.75, Box(EDGE + sum(widths) + 0.1, 0, WIDTH - 2 * EDGE - sum(widths) - 0.1, ROW)
+    top, bars = 1.6, Box(EDGE + sum(widths) + 0.1, 0, WIDTH - 2 * EDGE - sum(widths) - 0.1, ROW)
     _row(slide, top, widths, [Line(name, True, MUTED) for name in report.columns])
-    drawn = spans([one.effect for one in report.evidence])
-    for number, (one, span) in enumerate(zip(report.evidence, drawn, strict=True), start=1):
-        at = top + number * ROW
+    effects, at = [one.effect for one in report.evidence], top + ROW
+    under = axes(effects, report.language)
+    for number, (one, span) in enumerate(zip(report.evidence, spans(effects), strict=True)):
         verdict = span.colour.removeprefix("#") if one.effect.verdict != "undecided" else INK
         _row(slide, at, widths, [Line(one.metric), Line(one.change), Line(one.interval),
                                  Line(one.verdict, one.effect.verdict != "undecided", verdict)])  # fmt: skip
         _bar(slide, Box(bars.left, at, bars.width, ROW), span)
+        at += ROW
+        if number in under:
+            write(
+                slide,
+                Box(EDGE + sum(widths[:2]), at, sum(widths[2:]), AXIS),
+                [Line(under[number].title, colour=MUTED)],
+                10,
+            )
+            _axis(slide, Box(bars.left, at, bars.width, AXIS), under[number])
+            at += AXIS
     left = report.figures[1]
     text = _("{label}: {value} ({notes})")
     below = [
@@ -116,7 +126,8 @@ def _evidence(slide: Any, report: Report) -> None:
     ]
     if report.more:
         below.append(Line(report.more, colour=MUTED))
-    write(slide, Box(EDGE, 5.95, WIDTH - 2 * EDGE, 1.0), below, 14, PALE)
+    at = max(at + 0.05, 5.95)
+    write(slide, Box(EDGE, at, WIDTH - 2 * EDGE, min(HEIGHT - 0.15 - at, 1.0)), below, 14, PALE)
 
 
 def _row(slide: Any, top: float, widths: Sequence[float], cells: Sequence[Line]) -> None:
@@ -149,6 +160,29 @@ def _bar(slide: Any, box: Box, span: Span) -> None:
     point.fill.solid()
     point.fill.fore_color.rgb = _colour(colour)
     point.line.fill.background()
+
+
+def _axis(slide: Any, box: Box, axis: Axis) -> None:
+    """The scale under the bars of one unit: a line, its ticks, their numbers."""
+    from pptx.enum.shapes import MSO_CONNECTOR
+    from pptx.util import Inches, Pt
+
+    def line(left: float, top: float, right: float, bottom: float) -> None:
+        made = slide.shapes.add_connector(MSO_CONNECTOR.STRAIGHT, *map(Inches, (left, top, right, bottom)))
+        made.line.color.rgb, made.line.width = _colour(MUTED), Pt(0.75)
+
+    line(box.left, box.top, box.left + box.width, box.top)
+    wide = 0.7
+    for share, text in axis.ticks:
+        x = box.left + share * box.width
+        line(x, box.top, x, box.top + 0.05)
+        write(
+            slide,
+            Box(x - wide / 2, box.top + 0.01, wide, box.height),
+            [Line(text, colour=MUTED)],
+            10,
+            centred=True,
+        )
 
 
 def _money(slide: Any, report: Report) -> None:
@@ -184,7 +218,9 @@ def _title(slide: Any, text: str) -> None:
     _fill(shape.text_frame, Box(EDGE, 0.35, WIDTH - 2 * EDGE, 0.75), [Line(text, True)], 30)
 
 
-def write(slide: Any, box: Box, lines: Sequence[Line], largest: float, background: str = "") -> None:
+def write(
+    slide: Any, box: Box, lines: Sequence[Line], largest: float, background: str = "", centred: bool = False
+) -> None:
     """A text box with paragraphs, at the largest size up to `largest` points at which they fit."""
     from pptx.util import Inches
 
@@ -192,10 +228,10 @@ def write(slide: Any, box: Box, lines: Sequence[Line], largest: float, backgroun
     if background:
         shape.fill.solid()
         shape.fill.fore_color.rgb = _colour(background)
-    _fill(shape.text_frame, box, lines, largest)
+    _fill(shape.text_frame, box, lines, largest, centred)
 
 
-def _fill(frame: Any, box: Box, lines: Sequence[Line], largest: float) -> None:
+def _fill(frame: Any, box: Box, lines: Sequence[Line], largest: float, centred: bool = False) -> None:
     from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
     from pptx.util import Inches, Pt
 
@@ -205,7 +241,7 @@ def _fill(frame: Any, box: Box, lines: Sequence[Line], largest: float) -> None:
     size = fitting(lines, box.width - 0.2, box.height - 0.1, largest)
     for number, line in enumerate(lines):
         paragraph = frame.paragraphs[0] if number == 0 else frame.add_paragraph()
-        paragraph.alignment, paragraph.line_spacing = PP_ALIGN.LEFT, 1.1
+        paragraph.alignment, paragraph.line_spacing = PP_ALIGN.CENTER if centred else PP_ALIGN.LEFT, 1.1
         run = paragraph.add_run()
         run.text = readable(line.text)
         run.font.size, run.font.bold = Pt(round(size * line.scale, 1)), line.bold

@@ -31,13 +31,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from dashboards.figures import Missing
+from dashboards.labour import ROLES
 
 if TYPE_CHECKING:
     import numpy as np
 
 RESAMPLES = 2000  # as training/compare.py
 TAIL = 0.025
-ROLES = ("staff", "review", "audit", "lead")
 KINDS = ("labels", "errors", "search")
 Claim = Literal["gain", "style", "none", "loss"]
 Given = Mapping[str, float]

@@ -213,4 +213,5 @@ def paper_chart(rows: Sequence[Compared], language: str) -> Chart | None:
         zero, base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=x, x2="high:Q", y=y, yOffset=offset, color=color),
         base.mark_point(filled=True, size=110, opacity=1).encode(
             x="value:Q", y=y, yOffset=offset, color=color, shape=shape, tooltip=tooltip),
+        data=frame,
     ).properties(height=2 * ROW_HEIGHT * frame["name"].nunique() + AXIS_HEIGHT + LEGEND_HEIGHT))  # fmt: skip

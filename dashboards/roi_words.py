@@ -50,8 +50,13 @@ def assumption_value(key: str, value: float, language: str) -> str:
     """A value with its unit: "2,500 yen an hour"."""
     if key.startswith("effect:"):
         return change_text(key.removeprefix("effect:"), value, language)
-    digits = 0 if value == round(value) else 1
-    return f"{number(value, language, digits)} {unit_name(key, language)}"
+    return f"{exact(value, language)} {unit_name(key, language)}"
+
+
+def exact(value: float, language: str) -> str:
+    """A number as it was given, with as many decimals as it has, up to six: 1,234,567; 123,456.78."""
+    text = number(value, language, 6)
+    return text.rstrip("0").rstrip(".")
 
 
 def part_name(key: str, language: str) -> str:
@@ -108,7 +113,10 @@ def change_words(kind: str, change: Change, language: str) -> str:
     """What was measured, with its interval."""
     _ = translator(language)
     found = change.span
-    text = _("{metric}: better by {value} (95 % interval {low} to {high}; n = {n})")
+    text = _("{metric}: {value} (95 % interval {low} to {high}; n = {n}; above zero is better)")
+    if kind == "labels":
+        text = _("{metric}: the difference is worth {value} (95 % interval {low} to {high}; n = {n}; above zero is "
+                 "better)")  # fmt: skip
     return text.format(
         metric=metric_name(change.task, change.metric, language), n=number(change.n, language),
         value=change_text(kind, found.value, language), low=change_text(kind, found.low, language),

@@ -135,6 +135,7 @@ def equivalents_chart(found: Sequence[Equivalent], language: str) -> Chart:
         base.mark_rule(strokeWidth=3, opacity=0.5).encode(x=x, y=alt.Y("low:Q", title=needed), y2="high:Q",
                                                           color=colour),
         base.mark_point(filled=True, size=110, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+        data=rows,
     ).properties(height=PANEL_HEIGHT))  # fmt: skip
 
 
@@ -219,6 +220,7 @@ def interval_rows(rows: list[dict[str, Any]], title: str, asked: tuple[str, str]
         base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=x, x2="high:Q", y=y, color=colour, tooltip=tooltip),
         base.mark_point(size=100, filled=True, opacity=1).encode(x="value:Q", y=y, color=colour, shape=shape,
                                                                  tooltip=tooltip),
+        data=frame,
     ).properties(height=height))  # fmt: skip
 
 

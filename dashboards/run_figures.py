@@ -15,6 +15,7 @@ from data.site import Site
 from training.edge_check import Comparison
 from training.label_efficiency import Equivalent
 from training.model_files import read_meta
+from training.slices import shown_gaps
 
 Row = dict[str, Any]
 
@@ -130,10 +131,10 @@ def slot_effects(site: Site, run_id: str) -> dict[tuple[str, str], list[SlotEffe
 
 
 def gaps(site: Site, run_id: str) -> dict[tuple[str, str], list[Gap]]:
-    """(task, metric) -> every part of every slice, all arms."""
+    """(task, metric) -> every part of every slice, all arms; few authors are held back, as everywhere."""
     with site.connect() as db:
-        found = [Gap(**row) for row in db.rows(GAPS_SQL, [run_id])]
-    return _grouped(found, site)
+        rows = db.rows(GAPS_SQL, [run_id])
+    return _grouped([Gap(**row) for row in shown_gaps(rows, site.settings.review.show_names)], site)
 
 
 def _grouped(found: list[Any], site: Site) -> dict[tuple[str, str], list[Any]]:

@@ -7,13 +7,14 @@ reworded ones too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from dashboards import effects as measured
 from dashboards import words
 from dashboards.effects import FRACTIONS, Effect
 from dashboards.run_figures import Gap, Lineage
-from data.messages import number, translator
+from data.messages import moment, number, translator
 from training.label_efficiency import Equivalent
 
 Row = dict[str, Any]
@@ -131,6 +132,11 @@ def part_value(column: str, value: str, language: str) -> str:
     return {"ja": _("Japanese"), "en": _("English"), "und": _("no known language")}.get(value, value)
 
 
+def model_name(arm: str, made_at: datetime, language: str) -> str:
+    """A model as people tell it from others: "Corrected captions · 26 Nov 2026, 10:15"."""
+    return f"{words.arm_name(arm, language)} · {moment(made_at, language)}"
+
+
 def lineage_facts(found: Lineage, language: str) -> dict[str, str]:
     """Name -> value of everything that a model comes from, in the order in which it is asked."""
     _ = translator(language)
@@ -150,5 +156,23 @@ def lineage_facts(found: Lineage, language: str) -> dict[str, str]:
         _("Seeds"): ", ".join(map(str, range(seeds))) if isinstance(seeds, int) else "—",
         _("Compared with"): str(config.get("in_use") or "—"),
         _("Share of the retrained weights"): number(meta["share"], language, 2) if "share" in meta else "—",
-        _("Settings"): ", ".join(f"{key} {value}" for key, value in plan.items()) or "—",
+        _("Settings"): words.listed(
+            [plan_words(key, value, language) for key, value in plan.items()], language
+        )
+        or "—",
     }
+
+
+def plan_words(key: str, value: object, language: str) -> str:
+    """One setting of the training (training/plan.py) in words; one that this page does not know keeps its own name."""
+    _ = translator(language)
+    name = {
+        "steps": _("steps"), "batch": _("photos a step"), "learning_rate": _("learning rate"), "seed": _("first seed"),
+        "warmup": _("share of warm-up"), "weight_decay": _("weight decay"),
+        "largest_gradient": _("largest gradient"), "layer_decay": _("learning rate from block to block"),
+        "lock": _("tower that is not trained"), "ema": _("decay of the mean weights"),
+        "accumulate": _("parts of a step"), "shift": _("augmentation: shift"), "light": _("augmentation: light"),
+        "colour": _("augmentation: colour"), "save_every": _("steps between saves"),
+    }.get(key, key)  # fmt: skip
+    shown = _("none") if value == "none" else value
+    return _("{item}: {text}").format(item=name, text=shown)

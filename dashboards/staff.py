@@ -15,8 +15,9 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from data.site import Site
+from training.slices import FEWEST_PEOPLE
 
-FEWEST = 5  # people; fewer are not shown by name
+FEWEST = FEWEST_PEOPLE  # fewer are not shown by name
 STEP = 25  # answers of a step of the learning curve
 FEWEST_REVIEWED = 5  # second opinions, before a share that agrees is shown
 Row = dict[str, Any]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from dashboards import kept
 from data.site import Site
+from data.templates import Template
 from training import registry
+from training.gate import Check, proven_falls
 
 Gate = Literal["none", "refused", "sign", "open"]  # sign: only the checklist is missing
 
@@ -30,6 +32,10 @@ class Standing:
     active_jobs: tuple[str, ...]
     after_corrections: int  # retrain.after_corrections of genba.toml; 0 = no policy
     gate: Gate = "none"  # what stands between the candidate and its promotion
+    falls: tuple[
+        dict[str, Any], ...
+    ] = ()  # proven ones of that model, of the gate; nothing has to be promoted: none
+    template: Template | None = None  # names the items of what fell; None: nothing fell
 
 
 STANDING_SQL = """
@@ -60,6 +66,8 @@ def standing(site: Site) -> Standing:
             [run["run_id"] if run else ""],
         )
         active = db.rows("SELECT DISTINCT name FROM jobs WHERE state IN ('queued', 'running') ORDER BY name")
+    checks = registry.checks(site, candidate) if candidate else []
+    falls = proven_falls(checks)
     return Standing(
         site=str(site.root),
         waiting=waiting,
@@ -69,13 +77,16 @@ def standing(site: Site) -> Standing:
         candidate=candidate,
         active_jobs=tuple(row["name"] for row in active),
         after_corrections=site.settings.retrain.after_corrections,
-        gate=_gate(site, candidate),
+        gate=_gate(checks),
+        falls=falls,
+        template=site.template() if falls else None,
         **counts,
     )
 
 
-def _gate(site: Site, candidate: str | None) -> Gate:
-    if candidate is None:
+def _gate(checks: list[Check]) -> Gate:
+    """checks: of the candidate; without one there are none."""
+    if not checks:
         return "none"
-    against = [check.name for check in registry.checks(site, candidate) if check.stands_against]
+    against = [check.name for check in checks if check.stands_against]
     return "open" if not against else "sign" if against == ["checklist"] else "refused"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
-from dashboards import effects, kept
+from dashboards import effects, figures, kept
 from dashboards.effects import Effect
 from dashboards.figures import Counted, Missing
 from dashboards.labour import SPENT
@@ -76,7 +76,7 @@ def work_weeks(
         work, compute = db.rows(WORK_BY_DAY_SQL, since), db.rows(COMPUTE_BY_DAY_SQL, since)
         has_people = db.value("SELECT count(*) FROM corrections WHERE NOT simulated") > 0
         has_crew = db.value("SELECT count(*) FROM corrections WHERE simulated") > 0
-    rates, simulated = site.settings.cost, has_crew and not has_people
+    rates, simulated = figures.rates(site), has_crew and not has_people
     today = _local(moment, zone)
     side = "simulated" if simulated else "people"
     people, crew = (
@@ -84,11 +84,11 @@ def work_weeks(
         for of_crew in (False, True)
     )
     computed = in_weeks(by_day(compute, zone), today)
-    wage, rate = rates.wage_jpy_per_hour, rates.compute_jpy_per_hour
     return Weeks(
         [today - timedelta(days=7 * back) for back in reversed(range(WEEKS))],
         in_weeks({day: getattr(counted, side) for day, counted in fixed.items()}, today), crew if simulated else people,
-        [worked * wage + machine * rate for worked, machine in zip(people, computed, strict=True)], simulated,
+        [worked * rates.wage + machine * rates.compute for worked, machine in zip(people, computed, strict=True)],
+        simulated,
     )  # fmt: skip
 
 

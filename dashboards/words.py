@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from dashboards import effects as measured
@@ -17,10 +18,11 @@ from dashboards.effects import Effect
 from dashboards.metric_words import metric_words, of_style
 from dashboards.standing import Standing
 from data.messages import number, translator
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.site import Site
 from data.template_schema import Option, Slot
 from data.templates import Template
+from training import gate_words
 
 CORRECTIONS_BEFORE_RETRAIN = (
     100  # when genba.toml sets no policy: fewer than this rarely show above the noise
@@ -271,7 +273,8 @@ Action = Literal["ingest", "wait", "score", "correct", "audit", "judge", "retrai
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next. `job`: what the button enqueues; "" when a person must act (correct, judge, sign, promote)."""
+    """What to do next. `job`: what the button enqueues; "" when a person must act (correct, judge, sign, promote).
+    command: what is typed where no page does it; SITE stands for the site's folder."""
 
     action: Action
     what: str
@@ -279,6 +282,24 @@ class Step:
     button: str = ""
     job: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+
+def _proven(at: Standing, language: str) -> str:
+    """That a gain is proven and falls are too; "" where nothing fell."""
+    text = translator(language)("Its gain is proven; falls against the encoder in use are proven too: {n}.")
+    return text.format(n=number(len(at.falls), language)) if at.falls else ""
+
+
+def falls_sentence(at: Standing, language: str) -> str:
+    """What of the model that is to be promoted is proven worse, by the gate; "" where nothing is."""
+    if not at.falls or at.template is None:
+        return ""
+    text = translator(language)(
+        "The model that is to be promoted is proven worse than the encoder in use: {change}."
+    )
+    named = partial(metric_name, labels=slot_labels(at.template, language))
+    return text.format(change=gate_words.changes(at.falls, language, named))
 
 
 def next_step(at: Standing, language: str) -> Step:
@@ -291,7 +312,8 @@ def next_step(at: Standing, language: str) -> Step:
 
     if not at.pairs:
         return Step("ingest", _("Read in photos and captions."),
-                    _("The site has no captions yet. Run: genba ingest SITE SOURCE"))  # fmt: skip
+                    _("The site has no captions yet. SOURCE is a table or folder with the photos' captions."),
+                    command="genba ingest SITE SOURCE")  # fmt: skip
     if "score" in at.active_jobs and not at.scored:
         return Step("wait", _("Wait for the scoring."), _("It finds the captions that most need a person."))
     if not at.scored:
@@ -303,11 +325,12 @@ def next_step(at: Standing, language: str) -> Step:
                     _("It runs, or waits its turn. Its effect appears here when it has finished."))  # fmt: skip
     if at.gate == "open":
         return Step("promote", _("Promote the retrained model."),
-                    _("Its gain is proven, and no measure is proven worse."),
+                    _proven(at, language) or _("Its gain is proven, and no measure is proven worse."),
                     _("Go to the retrainings"))  # fmt: skip
     if at.gate == "sign":
         return Step("sign", _("Go through the checklist of the retrained model."),
-                    _("Its gain is proven. Before it is used, a lead signs for fairness, privacy and safety."),
+                    joined([_proven(at, language) or _("Its gain is proven."),
+                            _("Before it is used, a lead signs for fairness, privacy and safety.")], language),
                     _("Go to the retrainings"))  # fmt: skip
     if not at.judged:
         return Step("correct", _("Correct the first captions."),

@@ -25,6 +25,7 @@ from data.jobs import Progress, silent
 from data.site import Site
 
 EVENT = "backup.made"
+ENDINGS = (".tar.gz", ".tgz")
 DATABASES = (".sqlite3", ".db")
 LEFT_OUT = (".lock", ".tmp", ".sqlite3-wal", ".sqlite3-shm", ".sqlite3-journal", ".wal")
 COMPRESSION = 1  # photos and weights hardly shrink: speed counts
@@ -41,20 +42,22 @@ class Backup:
 
 def backup(site: Site, path: Path, by: str = "", progress: Progress = silent) -> Backup:
     """Write the archive, whole or not at all, and note it in the site. Raises GenbaError: it is there already, lies in
-    the site, or cannot be written."""
+    the site, has another ending, its folder is not there, or it cannot be written."""
     path = path.resolve()
+    if not path.name.endswith(ENDINGS):
+        raise GenbaError(
+            f"A backup cannot be written as '{path.name}'.",
+            choices=ENDINGS,
+            next=f"genba backup {site.root} FILE.tar.gz",
+        )
     if path.exists():
         raise GenbaError(f"{path} is there already, so nothing was written.", next="choose another name")
     if path.is_relative_to(site.root):
         raise GenbaError(f"{path} lies inside the site that it is to keep.", next="choose a place outside")
+    if not path.parent.is_dir():
+        raise GenbaError(f"There is no folder {path.parent}.", next=f"mkdir -p {path.parent}")
     files = list(_files(site.root))
     half_written = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GenbaError(
-            f"{path} cannot be written: {error.strerror}.", next="choose another place"
-        ) from None
     try:
         with tarfile.open(half_written, "w:gz", compresslevel=COMPRESSION) as archive:
             for number, file in enumerate(files, start=1):

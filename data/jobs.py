@@ -81,13 +81,17 @@ def enqueue(
     return job_id
 
 
+JOBS_SQL = """
+SELECT * FROM jobs
+ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
+         CASE WHEN state IN ('running', 'queued') THEN queued_at END, queued_at DESC
+LIMIT ?
+"""
+
+
 def jobs(db: Database, limit: int = 50) -> list[Job]:
     """The running one, the waiting ones in the order in which they will run, then the others, the newest first."""
-    order = (
-        "CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END, "
-        "CASE WHEN state IN ('running', 'queued') THEN queued_at END, queued_at DESC"
-    )
-    return [Job(**row) for row in db.rows(f"SELECT * FROM jobs ORDER BY {order} LIMIT ?", [limit])]
+    return [Job(**row) for row in db.rows(JOBS_SQL, [limit])]
 
 
 def claim(db: Database, pid: int) -> Job | None:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import tomlkit
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from data import schedule
 from data.errors import GenbaError, nearest
 from data.settings_privacy import PrivacySection
+from data.settings_retrain import RetrainSection, WorkerSection
 from data.settings_section import Section
 
 Language = Literal["ja", "en"]
@@ -149,141 +149,6 @@ class CostSection(Section):
     )
 
 
-class RetrainSection(Section):
-    arms: list[str] = Field(
-        default=["original", "corrected"],
-        min_length=1,
-        description="also dropped, drafts, random; reworded is always trained (training/arms.py)",
-    )
-    seeds: int = Field(
-        default=3, ge=1, le=20, description="trainings of each arm; with one nothing is known of other seeds"
-    )
-    steps: int = Field(default=80, ge=1)
-    batch: int = Field(default=128, ge=2)
-    learning_rate: float = Field(default=1e-5, gt=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps until the full rate")
-    weight_decay: float = Field(default=0.02, ge=0, lt=1, description="of AdamW, on matrices")
-    layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="rate of each block beside the one above it; 1 = all alike"
-    )
-    lock: Literal["none", "image", "text"] = Field(
-        default="none", description="the tower that stays as it is"
-    )
-    ema: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="decay of the mean of the weights that is the result; 0 = the last ones",
-    )
-    accumulate: int = Field(
-        default=1,
-        ge=1,
-        description="parts a batch is computed in: less memory, same gradient, 40 % slower",
-    )
-    keep_original: float = Field(
-        default=0.0, ge=0, lt=1, description="how often a photo of another arm shows its original caption"
-    )
-    tasks: list[str] = Field(
-        default=[], description="tasks of your own beside the built-in ones, as 'module:function'"
-    )
-    inspection: str = Field(
-        default="",
-        description="SLOT:OPTION that says nothing is wrong, for the miss rate; empty: the first option 'none'",
-    )
-    false_alarms: float = Field(
-        default=0.1, gt=0, lt=1, description="share of the sound photos that may raise an alarm there"
-    )
-    after_corrections: int = Field(
-        default=0, ge=0, description="start by itself after so many new corrections; 0 = never"
-    )
-    schedule: str = Field(default="", description="a cron line, e.g. '0 3 * * 6'; empty = never")
-    after_error_fell: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="start by itself once the audited share of bad captions fell by so much of itself, 0.25: by a "
-        "quarter; 0 = never",
-    )
-    no_start_between: str = Field(
-        default="",
-        description="hours in which none starts by itself, e.g. '08:00-18:00'; one that a person asks for does",
-    )
-    primary: str = Field(
-        default="retrieval/recall_at_1_text_to_image",
-        pattern=r"^[\w.:-]+/[\w.:@-]+$",
-        description="TASK/METRIC that must rise for a model to be promoted; chosen before any run",
-    )
-    guard_margin: float = Field(
-        default=0.02,
-        ge=0,
-        le=0.5,
-        description="how far a guarded measure may fall: shares by so much, others by so much of themselves",
-    )
-    general_set: str = Field(
-        default="",
-        description="a CSV of image,caption outside the site that a retrained model must not forget; empty: none",
-    )
-    dense: Literal["probe", "finetune"] = Field(
-        default="probe",
-        description="masks and depth by a linear probe on frozen features, or by fine-tuning (a GPU's work)",
-    )
-    dense_size: int = Field(
-        default=0, ge=0, le=2048, description="side of photos for masks and depth; 0 = the encoder's own"
-    )
-    dense_blocks: list[int] = Field(
-        default=[], description="blocks whose maps are used, counted from 0; empty: evenly spaced"
-    )
-    dense_steps: int = Field(
-        default=200, ge=1, description="of a fine-tuning for masks or depth, 16 photos each"
-    )
-    dense_flip_test: bool = Field(
-        default=False, description="predict each test photo and its mirror image, take the mean"
-    )
-    dense_train_photos: int = Field(default=0, ge=0, description="labelled photos that teach them; 0 = all")
-    dense_test_photos: int = Field(default=300, ge=0, description="labelled photos to measure on; 0 = all")
-    depth_max_m: float = Field(default=10.0, gt=0, description="metres; what is deeper is not measured")
-
-    @property
-    def primary_metric(self) -> tuple[str, str]:
-        """(task, metric) of `primary`: what gate, run, pages and report speak of first."""
-        return self.primary.partition("/")[::2]
-
-    @model_validator(mode="after")
-    def _times_can_be_read(self) -> RetrainSection:
-        _require_readable_times(self.schedule, self.no_start_between)
-        return self
-
-
-class WorkerSection(Section):
-    queue: str = Field(
-        default="sqlite",
-        pattern=r"^(sqlite|rediss?://\S+|unix://\S+)$",
-        description="what wakes the worker: 'sqlite', a file of the site, or 'redis://HOST:PORT/DATABASE'",
-    )
-    watch: str = Field(
-        default="", description="a folder or table under a photo root that is read in by itself; empty: none"
-    )
-    watch_schedule: str = Field(
-        default="*/10 * * * *", description="when it is looked at: a cron line, by this machine's clock"
-    )
-
-    @model_validator(mode="after")
-    def _times_can_be_read(self) -> WorkerSection:
-        _require_readable_times(self.watch_schedule, "")
-        return self
-
-
-def _require_readable_times(cron: str, hours: str) -> None:
-    """Raises ValueError, as validators of pydantic do, for a cron line or hours that cannot be read."""
-    try:
-        if cron:
-            schedule.require_cron(cron)
-        if hours:
-            schedule.Hours.parse(hours)
-    except GenbaError as error:
-        raise ValueError(str(error).rstrip(".")) from None
-
-
 class Settings(Section):
     site: SiteSection
     photos: PhotosSection
@@ -346,8 +211,8 @@ def settings_from(raw: dict[str, Any], where: str) -> Settings:
         if first["type"] == "missing":
             raise GenbaError(f"{where}: the key '{key}' is missing.", next=f"add it to {where}") from None
         message = first["msg"].removeprefix("Value error, ")
-        value = "" if first["loc"] == () else f" = {first['input']!r}"
-        raise GenbaError(f"{where}: {key}{value}: {message}.", next=f"edit {where}") from None
+        at = f"{key} = {first['input']!r}: " if key else ""  # none: the file as a whole
+        raise GenbaError(f"{where}: {at}{message}.", next=f"edit {where}") from None
 
 
 def _known_keys(section: tuple[Any, ...]) -> list[str]:

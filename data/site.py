@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING
 
 from data import store
 from data.errors import GenbaError
-from data.settings import Language, RetrainSection, Settings, load_settings, settings_from, write_settings
+from data.settings import Language, Settings, load_settings, settings_from, write_settings
+from data.settings_retrain import RetrainSection
 
 if TYPE_CHECKING:
     from data.templates import Template
 
 SUBFOLDERS = ("vectors", "snapshots", "runs", "models", "templates", "served", "label-studio", "logs")
+WORK = (
+    "vectors",
+    "snapshots",
+    "runs",
+    "models",
+    "served",
+)  # of them, those that hold what the store knows of
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,22 @@ class Site:
 
     def connect(self, within: store.Database | None = None) -> AbstractContextManager[store.Database]:
         """One short transaction on the store; see data/store.py. within: one that is open already, which goes on."""
-        return nullcontext(within) if within is not None else store.connect(self.root / "genba.duckdb")
+        if within is not None:
+            return nullcontext(within)
+        path = self.root / "genba.duckdb"
+        if not path.exists():
+            self._require_unused(path)
+        return store.connect(path)
+
+    def _require_unused(self, path: Path) -> None:
+        """A new store is for a new site: where one was opened before (its lock is there) and work lies in the folders,
+        it has been lost, and a site that looks new would hide that."""
+        used = [name for name in WORK if any((self.root / name).glob("*"))]
+        if used and path.with_suffix(".lock").exists():
+            raise GenbaError(
+                f"{path} is gone, but the site has been worked on: {', '.join(used)} are not empty.",
+                next=f"put {path.name} back, or unpack the last backup beside the site: tar -xzf BACKUP.tar.gz",
+            )
 
     def photo_path(self, root: int, uri: str) -> Path:
         """The file of a photo. Raises GenbaError when the path would leave its root."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import SafeConstructor
 
 from data.errors import GenbaError, nearest
+from data.messages import catalogue
 from data.template_checks import Mistake, Place, mistakes
 from data.template_schema import (
     BadExample,
@@ -74,7 +75,9 @@ def read_text(path: Path) -> str:
 def parse_template(text: str, name: str, model: type[T]) -> T:
     """The checked template of a text; `name` stands in messages. Raises GenbaError: the mistakes with their lines."""
     if len(text) > BYTES:
-        raise GenbaError(f"The template {name} has {len(text)} characters; at most {BYTES} are read.")
+        raise _not_readable(
+            name, told("has {n} characters; at most {most} are read.", n=len(text), most=BYTES)
+        )
     data, lines = _load(text, name)
     try:
         template = model.model_validate(_tuples(data))
@@ -103,11 +106,16 @@ def _load(text: str, name: str) -> tuple[dict[str, Any], dict[Place, int]]:
     except RecursionError:
         raise _not_readable(name, told("is no template: lists within lists without end.")) from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        text = told("no YAML: {problem}.", problem=getattr(error, "problem", None) or error)
-        if mark is None:
-            raise TemplateError(f"{name}: {text}", [Row(1, "", text)]) from error
-        raise _at_line(name, mark.line + 1, text) from error
+        raise _at_line(name, *_of_reader(error, text)) from error
+
+
+def _of_reader(error: yaml.YAMLError, text: str) -> tuple[int, Told]:
+    """The line, and what the YAML reader says: in words where data/ja.po has them, else in its own English."""
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    key = said.replace("{", "{{").replace("}", "}}")
+    return line, told("no YAML: {problem}.", problem=told(key) if key in catalogue("ja") else said)
 
 
 def _at_line(name: str, line: int, text: Told) -> TemplateError:
@@ -154,7 +162,10 @@ def _in_words(error: Mapping[str, Any], data: Any) -> Mistake:
         near = nearest(str(place[-1]), known)
         hint = told(" (did you mean {near}?)", near=repr(near)) if near else told("")
         return place, told(
-            "unknown key {key}{hint}. Known: {known}", key=repr(place[-1]), hint=hint, known=", ".join(known)
+            "unknown key {key}{hint}. Known: {known}",
+            key=_short(place[-1]),
+            hint=hint,
+            known=", ".join(known),
         )
     if kind == "missing":
         return place, told("the key {key} is missing", key=repr(place[-1]))
@@ -163,11 +174,11 @@ def _in_words(error: Mapping[str, Any], data: Any) -> Mistake:
             "YAML reads a bare yes, no, on or off as {value}: put the word in quotes", value=value
         )
     if kind == "literal_error":
-        return place, told("{value} is none of {known}", value=repr(value), known=context["expected"])
+        return place, told("{value} is none of {known}", value=_short(value), known=context["expected"])
     if kind == "string_pattern_mismatch":
         sign = "-" if place == ("id",) else "_"
         return place, told(
-            "{value}: small letters, digits and {sign} only, a letter first", value=repr(value), sign=sign
+            "{value}: small letters, digits and {sign} only, a letter first", value=_short(value), sign=sign
         )
     wanted = {
         "string_type": "a text is expected (put it in quotes)", "int_type": "a whole number is expected",
@@ -180,6 +191,9 @@ def _in_words(error: Mapping[str, Any], data: Any) -> Mistake:
 
 
 def _short(value: Any) -> str:
+    """A value as it may stand in a sentence."""
+    if value is None:
+        return told("(empty)")
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 

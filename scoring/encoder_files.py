@@ -36,6 +36,7 @@ from scoring.transformers_encoder import FAMILIES, remote_code
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 MARK = "genba.json"  # beside the config: what Genba itself knows of a model (demo, languages, lineage)
+META = "meta.json"  # beside the weights of a retrained model, written last: see training/model_files.py
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PROJECTIONS = ("text_projection.weight", "text_model.head.weight")  # the second is SigLIP's; (D, width) both
 VOCABULARIES = ("token_embedding.weight", "word_embeddings.weight")  # (tokens, width), under text_model
@@ -64,11 +65,8 @@ class EncoderSource:
     @property
     def fingerprint(self) -> str:
         """What vectors and scores are kept under: the files, and the precision where it is not fp32."""
-        return (
-            self.files_fingerprint
-            if self.precision == "fp32"
-            else f"{self.files_fingerprint}-{self.precision}"
-        )
+        of_files = self.files_fingerprint
+        return of_files if self.precision == "fp32" else f"{of_files}-{self.precision}"
 
     @cached_property
     def files_fingerprint(self) -> str:
@@ -127,6 +125,17 @@ def canonical_id(encoder_id: str) -> str:
         if encoder_id.startswith(prefix) and path.is_dir():
             return prefix + str(path.resolve())
     return encoder_id
+
+
+def require_as_written(source: EncoderSource) -> None:
+    """Raises GenbaError for a retrained model with other files than were written: damaged weights load like any."""
+    meta = source.weights.parent / META
+    written = json.loads(meta.read_text(encoding="utf-8"))["fingerprint"] if meta.is_file() else None
+    if written not in (None, source.files_fingerprint):
+        raise GenbaError(
+            f"The files of the model {meta.parent.name} are not those that its retraining wrote.",
+            next="genba models SITE rollback, if it is in use, then: genba retrain SITE",
+        )
 
 
 def resolve_encoder(encoder_id: str, demo_site: bool = False) -> EncoderSource:
@@ -310,14 +319,8 @@ def _text_tower(weights: Path) -> tuple[int, int]:
     with _tensors(weights) as tensors:
         names = set(tensors.keys())
         projection = next((name for name in PROJECTIONS if name in names), None)
-        tokens = next(
-            (
-                name
-                for name in sorted(names)
-                if name.startswith("text_model.") and name.endswith(VOCABULARIES)
-            ),
-            None,
-        )
+        read = (one for one in sorted(names) if one.startswith("text_model.") and one.endswith(VOCABULARIES))
+        tokens = next(read, None)
         if projection is None or tokens is None:
             raise GenbaError(
                 f"{weights} holds no text tower with a projection: it is only a part of an image-text encoder.",
@@ -335,9 +338,8 @@ def _tensors(weights: Path, framework: Literal["np", "pt"] = "np") -> Iterator[A
         with safe_open(str(weights), framework=framework) as tensors:
             yield tensors
     except (SafetensorError, OSError) as error:
-        raise GenbaError(
-            f"{weights} is damaged or cut short: {error}.", next="download or copy it anew"
-        ) from None
+        what = f"{weights} is damaged or cut short: {error}."
+        raise GenbaError(what, next="download or copy it anew") from None
 
 
 def _languages_of_family(folder: Path, name: str, config: dict[str, Any], vocabulary: int) -> tuple[str, ...]:
@@ -394,6 +396,5 @@ def write_mark(folder: Path, source: EncoderSource, extra: dict[str, Any] | None
     }
     if source.is_demo:
         mark["genba_demo"] = True
-    (folder / MARK).write_text(
-        json.dumps({**mark, **(extra or {})}, ensure_ascii=False, indent=1), encoding="utf-8"
-    )
+    text = json.dumps({**mark, **(extra or {})}, ensure_ascii=False, indent=1)
+    (folder / MARK).write_text(text, encoding="utf-8")

@@ -28,6 +28,7 @@ from scoring.encoder_files import (
     WEIGHTS,
     EncoderSource,
     canonical_id,
+    require_as_written,
     resolve_encoder,
     slug,
     write_mark,
@@ -201,6 +202,7 @@ def load_source(
     chosen = pick_device(device)
     if precision not in (None, *PRECISIONS):
         raise GenbaError(f"No precision {precision!r}.", choices=PRECISIONS)
+    require_as_written(source)
     load = {"transformers": _load_transformers, "onnx": _load_onnx}.get(source.kind, _load_open_clip)
     with _loading(source):
         model, tokenizer, transform, image_size, context_length = load(source)

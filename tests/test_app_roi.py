@@ -56,10 +56,11 @@ def test_assumptions_are_given_saved_and_used(web: Web, browser: Browser, langua
         expect(dialog.locator(".st-key-roi-horizon-confirmed")).to_be_visible(timeout=WAIT_MS)
         fill(page, "roi-name", NASTY)
         fill(page, "roi-searches-value", "1000")
-        save = dialog.get_by_role("button", name=_("Save as {name}").format(name=AUTHOR))
+        save = dialog.get_by_role("button", name=_("Save in the name of {name}").format(name=AUTHOR))
         fill(page, "roi-searches-high", "500")
         save.click()
-        expect(dialog).to_contain_text("does not lie in its range", timeout=WAIT_MS)
+        expect(dialog).to_contain_text({"ja": "範囲", "en": "is not allowed"}[language], timeout=WAIT_MS)
+        expect(dialog.get_by_role("spinbutton", name=_("Searches")).first).to_be_visible()
         assert assumptions.sets(web.site) == []
         fill(page, "roi-searches-high", "2000")
         dialog.locator(".st-key-roi-searches-confirmed label").first.click()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 from genba import cli, handlers
 from tests.conftest import genba
@@ -120,6 +121,25 @@ def test_what_cannot_be_done_yet_says_what_it_needs(site: str, photos: Path) -> 
         done = run(*words)
         assert done.exit_code == 1 and told in done.output, (words, done.output)
     assert run("audit", site, "draw").exit_code == 2
+
+
+def test_an_error_names_what_was_given(site: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# notes\nid: parts\nslots: none\n")
+    checked = run("template", site, "check", str(tmp_path / "notes.md"))
+    assert checked.exit_code == 1 and "notes.md" in checked.output and "template.yaml" not in checked.output
+    for file, told in (("x.zip", "'x.zip'. Known: .tar.gz, .tgz"), ("none/x.tar.gz", "mkdir -p")):
+        kept = run("backup", site, str(tmp_path / file))
+        assert kept.exit_code == 1 and told in kept.output, kept.output
+    assert not (tmp_path / "none").exists()
+    with FileLock(str(Path(site) / "up.lock")):
+        started = run("up", site)
+    assert started.exit_code == 1 and "already up at http://127.0.0.1:8501" in started.output
+    settings = Path(site) / "genba.toml"
+    settings.write_text(settings.read_text().replace('host = "127.0.0.1"', 'host = "0.0.0.0"'))
+    refused = run("doctor", site)
+    assert (
+        refused.exit_code == 1 and "web.host is '0.0.0.0'" in refused.output and ": :" not in refused.output
+    )
 
 
 def test_a_fresh_site_is_clean(site: str) -> None:

@@ -211,6 +211,8 @@ def open_run(site: Site, kind: str, asked: Row, arms_of: ArmsOf, progress: Progr
     check_arms(arms)
     encoder = load_for_site(site, base.id, asked["device"])
     snapshot = freeze(site, whole)
+    if killed:
+        runs.go_on(site, killed)
     run_id = killed["run_id"] if killed else runs.begin(site, snapshot.snapshot_id, base.id, asked, kind)
     weights = {name: value.detach().cpu().clone() for name, value in encoder.model.state_dict().items()}
     run = Run(site, run_id, asked, snapshot, contents, arms, plan, encoder, weights, site.encoder_id(),

@@ -23,7 +23,8 @@ from data.errors import GenbaError
 from data.messages import translator
 from data.site import Site
 from data.store import Database, now
-from training.compare import BASE
+from training.gate import CANDIDATE
+from training.slices import shown_gaps
 
 PURPOSES = ("promotion", "export")
 ANSWERS = ("yes", "no", "not_applicable")
@@ -88,7 +89,7 @@ def sign(site: Site, model_id: str, purpose: str, answers: Mapping[str, Any], by
         if model is None:
             known = [row["model_id"] for row in db.rows("SELECT model_id FROM models ORDER BY model_id")]
             raise GenbaError(f"No model {model_id!r}.", choices=known, next=f"genba models {site.root}")
-        shown = {"gaps": largest_gaps(db.rows(GAPS_SQL, [model["run_id"]]), SHOWN_GAPS)}
+        shown = {"gaps": gaps_to_look_at(site, db, model_id)[0]}
         checklist_id = uuid.uuid4().hex
         row = {"checklist_id": checklist_id, "model_id": model_id, "purpose": purpose, "answers": complete,
                "shown": shown, "signed_by": name, "signed_at": now()}  # fmt: skip
@@ -102,9 +103,23 @@ def sign(site: Site, model_id: str, purpose: str, answers: Mapping[str, Any], by
 GAPS_SQL = "SELECT * FROM slice_gaps WHERE run_id = ? ORDER BY task, metric, slice, part, arm"
 
 
-def largest_gaps(gaps: Sequence[Row], most: int) -> list[Row]:
-    """The parts with enough items that a retrained model serves worst against the rest, the widest gap first. Pure."""
-    behind = [row for row in gaps if row["is_enough"] and row["arm"] != BASE and _shortfall(row) > 0]
+def gaps_to_look_at(site: Site, db: Database, model_id: str) -> tuple[list[Row], bool]:
+    """What a lead is shown before signing: the widest gaps of the model itself, few authors held back; and whether its
+    run measured any."""
+    model = db.one("SELECT run_id, arm FROM models WHERE model_id = ?", [model_id])
+    rows = db.rows(GAPS_SQL, [model["run_id"]]) if model else []
+    if not model or not rows:
+        return [], False
+    shown = shown_gaps(rows, site.settings.review.show_names)
+    return largest_gaps(shown, model["arm"], SHOWN_GAPS), True
+
+
+def largest_gaps(gaps: Sequence[Row], arm: str, most: int) -> list[Row]:
+    """The parts with enough items that the model serves worst against the rest, the widest gap first. Pure.
+
+    arm: the one that the model was made from; its rows stand where the run did not measure the model itself."""
+    of_model = CANDIDATE if any(row["arm"] == CANDIDATE for row in gaps) else arm
+    behind = [row for row in gaps if row["is_enough"] and row["arm"] == of_model and _shortfall(row) > 0]
     return sorted(behind, key=lambda row: -_shortfall(row))[:most]
 
 

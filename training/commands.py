@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -33,8 +34,12 @@ def retrain(
     from training.retrain import retrain as run
 
     with progress_bar("retrain") as progress:
-        run_id = run(opened, arms.split(",") if arms else None, seeds, device, progress)
-    return {"run": run_id}, _in_words()(opened, run_id, opened.language)
+        run_id = run(opened, _names(arms), seeds, device, progress)
+    return {"run": run_id}, _in_words().run(opened, run_id, opened.language)
+
+
+def _names(listed: str | None) -> list[str] | None:
+    return None if listed is None else [name.strip() for name in listed.split(",")]
 
 
 def _when(site: Site, language: str) -> Outcome:
@@ -50,9 +55,19 @@ def _when(site: Site, language: str) -> Outcome:
     )
 
 
-def _in_words() -> Callable[[Site, str, str], str]:
-    """How a run is told: genba.py hands it down, since the words stand in a later room (dashboards/words.py)."""
-    told: Callable[[Site, str, str], str] = click.get_current_context().find_root().obj
+@dataclass(frozen=True)
+class InWords:
+    """How a run, and what is measured, are told: genba.py hands it down, since the words stand in a later room
+    (dashboards/words.py)."""
+
+    run: Callable[[Site, str, str], str]  # site, run, language
+    metric: Callable[
+        [Site, str], Callable[[str, str, str], str]
+    ]  # site, language -> names as gate_words asks for them
+
+
+def _in_words() -> InWords:
+    told: InWords = click.get_current_context().find_root().obj
     return told
 
 
@@ -137,7 +152,8 @@ def models(
         return signed, f"Signed by {by}: {purpose} of {model}."
     elif action == "check":
         found = registry.checks(opened, str(model))
-        said = [gate_words.told(check, opened.language) for check in found]
+        named = _in_words().metric(opened, opened.language)
+        said = [gate_words.told(check, opened.language, named) for check in found]
         return {"checks": said}, "\n".join(f"{one['state']:<13} {one['text']}" for one in said)
     rows = registry.models(opened)
     text = "\n".join(f"{row['state']:<10} {row['model_id']}  run {row['run_id']}" for row in rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data.settings import RetrainSection
+    from data.settings_retrain import RetrainSection
 
 PROBE, FINE_TUNE = "probe", "finetune"
 

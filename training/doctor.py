@@ -12,15 +12,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotate import unusable
+from annotate.projects import studio_address, task_address
+from data.errors import GenbaError
 from data.jobs import STALE_AFTER
 from data.site import SUBFOLDERS, Site
 from data.store import now
+from training.model_files import check_files
 from training.retrain import is_running
-from training.runs import end
+from training.runs import give_up, killed
 
 ENOUGH_DISK = 2 * 1024**3
 TEMPORARY_AFTER_SECONDS = 600  # a younger temporary file may belong to a process that runs now
 REPEATED_FAILURES = 5
+NAMED = 10  # of a list; the page Operations has more
 
 
 @dataclass(frozen=True)
@@ -78,21 +83,22 @@ def leftovers(site: Site) -> Iterator[Finding]:
                 yield Finding(f"Removed the half-written file {path.relative_to(site.root)}.", True)
 
 
-def half_models(site: Site) -> Iterator[Finding]:
-    """A model folder without meta.json was never finished: no table names it."""
+def model_files(site: Site) -> Iterator[Finding]:
+    """A model folder without meta.json was never finished: no table names it. The others' files are as written."""
     with site.connect() as db:
-        known = {row["model_id"] for row in db.rows("SELECT model_id FROM models")}
+        known = {row["model_id"]: row["state"] for row in db.rows("SELECT model_id, state FROM models")}
         active = db.value("SELECT count(*) FROM jobs WHERE name = 'retrain' AND state = 'running'")
     active = active or is_running(site)  # also one that a person started on the command line
     for path in (site.root / "models").iterdir():
         if path.is_dir() and path.name not in known and not active:
             shutil.rmtree(path)
             yield Finding(f"Removed the unfinished model {path.name}.", True)
-    for model_id in known:
-        if not (site.root / "models" / model_id / "meta.json").exists():
-            yield Finding(
-                f"The model {model_id} has lost its files.", False, f"genba models {site.root} rollback"
-            )
+    for model_id, state in known.items():
+        try:
+            check_files(site, model_id)
+        except GenbaError as error:
+            mend = f"genba models {site.root} rollback" if state == "champion" else error.next or ""
+            yield Finding(error.what, False, mend)
 
 
 def jobs(site: Site) -> Iterator[Finding]:
@@ -106,12 +112,18 @@ def jobs(site: Site) -> Iterator[Finding]:
             db.execute("UPDATE jobs SET state = 'queued', pid = NULL WHERE job_id = ?", [row["job_id"]])
             yield Finding(f"The job '{row['name']}' had lost its worker and is queued again.", True)
         is_busy = db.value("SELECT count(*) FROM jobs WHERE state = 'running'")
-        orphans = db.rows("SELECT run_id FROM runs WHERE state = 'running'")
+        waiting = {row["name"] for row in db.rows("SELECT name FROM jobs WHERE state = 'queued'")}
     if is_busy or is_running(site):
         return
-    for row in orphans:
-        end(site, row["run_id"], "failed", "interrupted")
-        yield Finding(f"The run {row['run_id']} had been interrupted and is marked so.", True)
+    for row in killed(site):
+        if give_up(site, row):
+            yield Finding(f"The run {row['run_id']} had been interrupted and is marked so.", True)
+        elif row["kind"] not in waiting:  # the job that waits goes on with it
+            yield Finding(
+                f"The {row['kind']} {row['run_id']} was interrupted. What it has finished is kept for a day.",
+                False,
+                f"genba {row['kind']} {site.root}, with the same settings: it goes on",
+            )
 
 
 def lineage(site: Site) -> Iterator[Finding]:
@@ -145,6 +157,25 @@ def outbox(site: Site) -> Iterator[Finding]:
             False,
             f"genba sync {site.root}",
         )
+
+
+def not_counting(site: Site) -> Iterator[Finding]:
+    """Annotations made in Label Studio that no answer can be made of: whoever made one thinks the work is done."""
+    with site.connect() as db:
+        found = unusable.standing(db)
+    if not found:
+        return
+    named = "; ".join(
+        f"{one.photo or one.pair_id} (task {one.task}, {one.person}): {one.why['en']}"
+        for one in found[:NAMED]
+    )
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    where = task_address(site, found[0].project, found[0].task) or studio_address(site)
+    yield Finding(
+        f"{len(found)} annotations made in Label Studio do not count as answers: {named}{more}.",
+        False,
+        f"open them there, choose a verdict and every required item, or delete them: {where}",
+    )
 
 
 def vectors(site: Site) -> Iterator[Finding]:
@@ -187,5 +218,5 @@ def disk(site: Site) -> Iterator[Finding]:
 
 
 CHECKS: list[Callable[[Site], Iterator[Finding]]] = [
-    folders, photo_roots, leftovers, half_models, jobs, lineage, outbox, vectors, champion, disk,
+    folders, photo_roots, leftovers, model_files, jobs, lineage, outbox, not_counting, vectors, champion, disk,
 ]  # fmt: skip

@@ -41,7 +41,7 @@ from training.caption_bench import CaptionBench, Question, photos_of, prompt_vec
 from training.checklist import require_for_export
 from training.edge_check import Comparison, compare, require_equal
 from training.edge_onnx import PRECISIONS, convert, write_towers
-from training.model_files import encoder_of, model_folder
+from training.model_files import check_files, encoder_of, model_folder
 from training.pixels import Pixels, load_pixels, normalised
 from training.registry import models
 
@@ -83,8 +83,8 @@ def export(
 ) -> Export:
     """Write, check, record. output: a folder that is not there yet.
 
-    Raises GenbaError: an unknown model, format or precision; no signed checklist; a folder that is there; no photo to
-    check with; an export that differs too much from its model.
+    Raises GenbaError: an unknown model, format or precision; damaged weights; no signed checklist; a folder that is
+    there; no photo to check with; an export that differs too much from its model.
     """
     if format not in FORMATS:
         raise GenbaError(f"No format {format!r}.", choices=FORMATS)
@@ -93,6 +93,7 @@ def export(
     known = [row["model_id"] for row in models(site)]
     if model_id not in known:
         raise GenbaError(f"No model {model_id!r}.", choices=known, next=f"genba models {site.root}")
+    check_files(site, model_id)
     checklist = require_for_export(site, model_id)
     folder = output or model_folder(site, model_id) / f"{format}-{precision}"
     with _finished(folder, replaces=output is None) as work, tempfile.TemporaryDirectory() as decoded:
@@ -208,7 +209,8 @@ def _item(site: Site, encoder: Encoder, question: Question) -> Row:
     slot, language = site.template().slot(question.slot), site.settings.site.languages[0]
     labels = {option.id: option.label.get(language, option.id) for option in slot.options} if slot else {}
     vectors = prompt_vectors(encoder, question)
-    return {"name": question.slot, "ids": question.answers, "prompts": question.prompts,
+    label = slot.label.get(language, question.slot) if slot else question.slot
+    return {"name": question.slot, "label": label, "ids": question.answers, "prompts": question.prompts,
             "answers": [labels.get(answer, str(answer)) for answer in question.answers],
             "vectors": [[round(float(value), 6) for value in row] for row in vectors]}  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""The program of ten lines that stands beside an exported model and needs onnxruntime, numpy and Pillow alone.
+"""The short program that stands beside an exported model and needs onnxruntime, numpy and Pillow alone.
 
-    python classify.py photo.jpg         # one line an item of the template: its name, and the likeliest answer
+    python classify.py photo.jpg         # one line an item of the template: its label, and the likeliest answer
 
 It prepares a photo as the encoder does; the three ways in which encoders press a photo into a square are each one call
 of Pillow. Genba's own decoding of a large photo may differ by a grey level or two.
@@ -24,12 +24,15 @@ import json, pathlib, sys, numpy, onnxruntime
 from PIL import Image, ImageOps
 here = pathlib.Path(__file__).parent
 told = json.loads((here / "{prompts}").read_text(encoding="utf-8"))
-photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
+try:
+    photo = ImageOps.exif_transpose(Image.open("".join(sys.argv[1:2]))).convert("RGB")
+except OSError as error:
+    sys.exit(f"{{__doc__}} ({{error}})")
 pixels = (numpy.asarray({fit}, "float32") / 255 - told["mean"]) / told["std"]
 model = onnxruntime.InferenceSession(here / "image.onnx", providers=["CPUExecutionProvider"])
 vector = model.run(None, {{"image": pixels.transpose(2, 0, 1)[None].astype("float32")}})[0][0]
 for item in told["items"]:
-    print(item["name"], item["answers"][(numpy.array(item["vectors"]) @ vector).argmax()])
+    print(item["label"], item["answers"][(numpy.array(item["vectors"]) @ vector).argmax()])
 '''
 
 

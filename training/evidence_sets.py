@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import GenbaError
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.site import Site, init_site
 from scoring.benchmark_sets import ENCODER, shared_folder
 from scoring.planting import plant

@@ -83,6 +83,14 @@ class Evidence:
     objections: tuple[str, ...] | None
 
 
+def proven_falls(checks: Iterable[Check]) -> tuple[Row, ...]:
+    """What of the very model is proven worse than the encoder that was in use, by whichever check: also within the
+    margin's exceptions that decide nothing. Slices are left to their own check, which stands against the model."""
+    rows = (row for check in checks for row in (*check.falls, *check.facts.get("details", ())))
+    found = [row for row in rows if (row["arm"], row["versus"]) == (CANDIDATE, BASE) and "slice" not in row]
+    return tuple(row for row in found if is_proven(row, better=False))
+
+
 def allows(checks: Iterable[Check]) -> bool:
     """Whether nothing stands against the model. An empty list allows nothing: no condition was looked at."""
     found = list(checks)

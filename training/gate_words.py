@@ -28,13 +28,13 @@ def against(checks: Iterable[Check], language: str, name: MetricName = plain_nam
     return [sentence(check, language, name) for check in checks if check.stands_against]
 
 
-def told(check: Check, language: str) -> Row:
+def told(check: Check, language: str, name: MetricName = plain_name) -> Row:
     """A check as --json gives it: name, state, title, text."""
     return {
         "name": check.name,
         "state": check.state,
         "title": title(check, language),
-        "text": sentence(check, language),
+        "text": sentence(check, language, name),
     }
 
 
@@ -74,7 +74,7 @@ def sentence(check: Check, language: str, name: MetricName = plain_name) -> str:
         ("forgetting", "passed"): _("On captions that were right before it forgets nothing that matters: {change}."),
         ("forgetting", "refused"): _("On captions that were right before it forgets: {change}."),
     }[check.name, check.state]  # fmt: skip
-    return text.format(change=_changes(check.falls or (check.facts,), language, name))
+    return text.format(change=changes(check.falls or (check.facts,), language, name))
 
 
 def _not_asked(check: Check, _: Translate) -> str:
@@ -128,14 +128,14 @@ def _many(check: Check, _: Translate, language: str, name: MetricName) -> str:
     facts = check.facts
     if check.name == "slices":
         if check.falls:
-            return _("It is worse for some: {change}.").format(change=_changes(check.falls, language, name))
+            return _("It is worse for some: {change}.").format(change=changes(check.falls, language, name))
         text = _(
             "In none of the {n} parts with enough captions it is proven worse; {thin} have too few to say."
         )
         return text.format(n=number(facts["enough"], language), thin=number(facts["thin"], language))
     if check.falls:
         first = _("Other measures are proven worse: {change}.").format(
-            change=_changes(check.falls, language, name)
+            change=changes(check.falls, language, name)
         )
     else:
         text = _("None of the {n} other comparisons is proven worse by more than the margin.")
@@ -143,11 +143,12 @@ def _many(check: Check, _: Translate, language: str, name: MetricName) -> str:
     if not facts["details"]:
         return first
     text = _("Single items that are worse, which do not decide: {change}.")
-    second = text.format(change=_changes(facts["details"], language, name))
+    second = text.format(change=changes(facts["details"], language, name))
     return first + ("" if language == "ja" else " ") + second
 
 
-def _changes(rows: Iterable[Row], language: str, name: MetricName) -> str:
+def changes(rows: Iterable[Row], language: str, name: MetricName = plain_name) -> str:
+    """The first MOST_NAMED changes, and how many more there are."""
     _ = translator(language)
     found = list(rows)
     named = ("、" if language == "ja" else "; ").join(
@@ -163,6 +164,8 @@ def change(row: Row, language: str, name: MetricName = plain_name) -> str:
     where = f"{row['slice']} = {row['part']}" if "slice" in row else ""
     task = {GENERAL: _("general set"), FORGETTING: _("right before")}.get(row["task"])
     metric = name(row["task"], row["metric"], language)
+    if name is not plain_name:  # names in words say of which captions they are
+        task = None
     metric = _("{name} ({what})").format(name=metric, what=task) if task else metric
     text = _("{metric} {value} (95 % interval {low} to {high}, n = {n})")
     told = text.format(

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from data.errors import GenbaError
 from data.photos import open_photo
 from data.site import Site
-from scoring.encoder_files import PICKLES
+from scoring.encoder_files import META, PICKLES, require_as_written
 from scoring.encoders import Encoder, load_for_site, source_for_site, write_encoder
 from training.lineage import code_version
 
 if TYPE_CHECKING:
     import torch
 
-META = "meta.json"
 CHECKED_PAIRS = 8
 PICKLE_SUFFIXES = (*PICKLES, ".pkl", ".pickle", ".joblib", ".npy", ".npz")
 PROTOCOLS = range(2, 6)  # of pickle: its files begin with 0x80 and the protocol
@@ -90,12 +89,9 @@ def check_model(site: Site, model_id: str, device: str = "cpu") -> None:
 
 def check_files(site: Site, model_id: str) -> None:
     """The files are there, no pickle is among them, and they are those that were written. Raises GenbaError."""
-    meta = read_meta(site, model_id)
+    read_meta(site, model_id)
     require_no_pickle(model_folder(site, model_id))
-    source = source_for_site(site, encoder_of(model_id))
-    if source.files_fingerprint != meta["fingerprint"]:
-        raise GenbaError(f"The files of the model {model_id} are not those that its retraining wrote.",
-                         next=f"genba retrain {site.root}")  # fmt: skip
+    require_as_written(source_for_site(site, encoder_of(model_id)))
 
 
 def require_no_pickle(folder: Path) -> None:

@@ -42,12 +42,15 @@ def towers(model: torch.nn.Module) -> dict[str, dict[str, torch.nn.Parameter]]:
 
 
 @contextmanager
-def locked(model: torch.nn.Module, lock: str) -> Iterator[Callable[[], None]]:
+def locked(model: torch.nn.Module, lock: str, batch_norm: str = "frozen") -> Iterator[Callable[[], None]]:
     """Freeze a tower meanwhile; gives a function that sets the training mode, with the frozen tower in evaluation mode.
 
-    Evaluation mode keeps the running statistics of its batch norm layers and switches its dropout off. Afterwards
-    the model is in evaluation mode and what could be trained before can be trained again.
+    Evaluation mode keeps the running statistics of its batch norm layers and switches its dropout off. batch_norm:
+    "frozen" keeps those of all towers. Afterwards the model is in evaluation mode and what could be trained before can
+    be trained again.
     """
+    from torch.nn.modules.batchnorm import _BatchNorm
+
     frozen = [p for p in towers(model).get(lock, {}).values() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
@@ -57,6 +60,10 @@ def locked(model: torch.nn.Module, lock: str) -> Iterator[Callable[[], None]]:
         for name, module in model.named_children():
             if lock != "none" and (name == "visual") == (lock == "image"):
                 module.eval()
+        if batch_norm == "frozen":
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     try:
         yield set_training

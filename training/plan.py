@@ -15,7 +15,7 @@ from data.errors import GenbaError
 if TYPE_CHECKING:
     import numpy as np
 
-    from data.settings import RetrainSection
+    from data.settings_retrain import RetrainSection
 
 LOCKS = ("none", "image", "text")
 FEWEST_PHOTOS = 2  # one photo alone has nothing to be told apart from
@@ -28,7 +28,8 @@ class Plan:
     batch: photos of a step, all of them negatives of one another. accumulate: into how many parts a batch is cut for
     want of memory; the gradient stays that of the whole batch. layer_decay: factor of the learning rate from one block
     of a tower to the block below it (ELECTRA, Clark et al. 2020). lock: the tower that is not trained (LiT, Zhai et al.
-    2022). ema: decay of the running mean of the weights that is kept as the result; 0 keeps the last weights.
+    2022). batch_norm: "frozen" keeps the base's statistics, "batch" takes each batch's and averages them (decision 14).
+    ema: decay of the running mean of the weights that is kept as the result; 0 keeps the last weights.
     """
 
     steps: int
@@ -40,6 +41,7 @@ class Plan:
     largest_gradient: float = 1.0
     layer_decay: float = 1.0
     lock: str = "none"
+    batch_norm: str = "frozen"
     ema: float = 0.0
     accumulate: int = 1
     shift: float = 0.05  # augmentation: up to so much of the side
@@ -57,6 +59,7 @@ class Plan:
         return cls(
             settings.steps, settings.batch, settings.learning_rate, seed, warmup=settings.warmup,
             weight_decay=settings.weight_decay, layer_decay=settings.layer_decay, lock=settings.lock,
+            batch_norm=settings.batch_norm,
             ema=settings.ema, accumulate=settings.accumulate,
         )  # fmt: skip
 

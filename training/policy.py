@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Literal
 
 from data.schedule import Hours, last_due, next_due
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 
 Rule = Literal["corrections", "error", "schedule"]
 State = Literal["due", "held", "active", "waits", "never"]

@@ -40,8 +40,8 @@ def _because(rule: Rule, decision: Decision, language: str) -> str:
             n=number(standing.fixed_since, language), m=number(settings.after_corrections, language)
         )
     if rule == "error" and standing.audited:
-        return _("By the audit, the share of bad captions fell from {then} to {now}, by {fell} of itself; the rule "
-                 "asks for {asked}.").format(
+        return _("By today's audit, the bad captions still left fell from {then} of all the site's captions at the "
+                 "last retraining to {now}, by {fell} of that; the rule asks for {asked}.").format(
             then=_percent(standing.audited.then), now=_percent(standing.audited.now),
             fell=_percent(standing.audited.fell), asked=_percent(settings.after_error_fell),
         )  # fmt: skip
@@ -78,7 +78,8 @@ def _error_waits(decision: Decision, language: str) -> str:
     if audited is None:
         return _("The rule on the audited error waits for an audit with answers.")
     return _(
-        "It starts once the audited share of bad captions is {goal} or less; it is {now}, and was {then}."
+        "It starts once the bad captions still left are {goal} or less of all the site's captions; by today's audit "
+        "they are {now}, and at the last retraining they were {then}."
     ).format(
         goal=_percent(audited.then * (1 - asked)), now=_percent(audited.now), then=_percent(audited.then)
     )

@@ -2,17 +2,19 @@
 
 A run's row is written before it starts and says `running` until it ends. Only the holder of the lock
 (training/arm_runs.py) calls these functions, so a row that says `running` meanwhile belongs to a killed process: the
-run goes on when the same thing is asked for within a day, else it is marked as interrupted.
+run goes on when the same thing is asked for within a day, and keeps what it has finished as long; then it is marked as
+interrupted.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from training.compare import ByArm, Comparison
 from training.measures import Measured
 
 GOES_ON_WITHIN = timedelta(days=1)
+INTERRUPTED = "interrupted"
+log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
@@ -37,24 +41,41 @@ def work_folder(site: Site, run_id: str) -> Path:
 
 
 def interrupted(site: Site, config: Row, kind: str) -> Row | None:
-    """The killed run that asked for the same as `config` (and so goes on), or None. All others are marked as failed."""
+    """The killed run that asked for the same as `config` (and so goes on), or None. Those of more than a day end."""
+    asked = json.loads(json.dumps(config))
+    fresh = [row for row in killed(site) if not give_up(site, row)]
+    for row in fresh:
+        if row["kind"] == kind and row["config"].get("asked") == asked:
+            return row
+    for row in fresh:
+        log.warning(
+            "The %s of %s UTC was killed before its end and asked for something else than this one. What it has "
+            "finished is kept for a day: it goes on when the same is asked for again.",
+            row["kind"], f"{row['created_at']:%H:%M}",
+        )  # fmt: skip
+    return None
+
+
+def killed(site: Site) -> list[Row]:
+    """Runs that say `running`, the newest first: killed ones, where nobody holds the lock."""
     with site.connect() as db:
-        rows = db.rows("SELECT * FROM runs WHERE state = 'running' ORDER BY created_at DESC")
-    goes_on = None
-    for row in rows:
-        is_fresh = now() - row["created_at"] < GOES_ON_WITHIN
-        is_same = row["kind"] == kind and row["config"].get("asked") == json.loads(json.dumps(config))
-        if goes_on is None and is_fresh and is_same:
-            goes_on = row
-        else:
-            end(site, row["run_id"], "failed", "interrupted")
-    return goes_on
+        return db.rows("SELECT * FROM runs WHERE state = 'running' ORDER BY created_at DESC")
+
+
+def give_up(site: Site, row: Row) -> bool:
+    """Mark a killed run as interrupted when it is too old to go on. Returns whether it was."""
+    is_old = now() - row["created_at"] >= GOES_ON_WITHIN
+    if is_old:
+        end(site, row["run_id"], "failed", INTERRUPTED)
+    return is_old
 
 
 def begin(site: Site, snapshot_id: str, base_encoder: str, config: Row, kind: str) -> str:
     """Write the row of a new run and return its id. `config`: what was asked for; see `interrupted`."""
+    may_go_on = {row["run_id"] for row in killed(site)}
     for left in site.folder("runs").glob("*/work"):  # states of runs that failed; no run is at work
-        shutil.rmtree(left)
+        if left.parent.name not in may_go_on:
+            shutil.rmtree(left)
     run_id = f"{now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder(site, run_id).mkdir(parents=True)
     with site.connect() as db:
@@ -89,17 +110,38 @@ def earlier_effects(site: Site) -> list[Row]:
 def end(site: Site, run_id: str, state: str, error: str | None) -> None:
     """A run that came to nothing: failed or cancelled. The last good state of a training that failed is kept until
     another run begins (training/state.py)."""
-    at = now()
+    work = work_folder(site, run_id)
+    at = last_sign(work) if error == INTERRUPTED else now()
     with site.connect() as db:
-        started = db.value("SELECT created_at FROM runs WHERE run_id = ?", [run_id])
+        row = db.rows("SELECT created_at, config FROM runs WHERE run_id = ?", [run_id])[0]
+        at = max(at or row["created_at"], row["created_at"])
         db.execute(
             "UPDATE runs SET state = ?, error = ?, seconds = ?, finished_at = ? WHERE run_id = ?",
-            [state, error, (at - started).total_seconds(), at, run_id],
+            [state, error, _worked(row, at), at, run_id],
         )
-    work = work_folder(site, run_id)
     kept = set(work.glob("*.state")) if state == "failed" else set()
     for path in set(work.glob("*")) - kept if kept else {work}:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def go_on(site: Site, row: Row) -> None:
+    """Take up a killed run: the time in which nobody worked on it is none of its seconds."""
+    at = last_sign(work_folder(site, row["run_id"])) or row["created_at"]
+    note(site, row["run_id"], {"worked_before": _worked(row, at), "went_on_at": now().isoformat()})
+
+
+def _worked(row: Row, until: datetime) -> float:
+    """Seconds that a process was at work on a run. row: its created_at and config."""
+    since = row["config"].get("went_on_at")
+    started = datetime.fromisoformat(since) if since else row["created_at"]
+    seconds = (until - started).total_seconds()
+    return float(row["config"].get("worked_before", 0.0)) + max(seconds, 0.0)
+
+
+def last_sign(work: Path) -> datetime | None:
+    """UTC: when a killed run last wrote a file. It may have been noticed the next morning only."""
+    written = [path.stat().st_mtime for path in work.glob("*")]
+    return datetime.fromtimestamp(max(written), UTC).replace(tzinfo=None) if written else None
 
 
 def complete(
@@ -123,7 +165,7 @@ def complete(
     }
     at = now()
     with site.connect() as db:
-        row = db.rows("SELECT created_at, kind FROM runs WHERE run_id = ?", [run_id])[0]
+        row = db.rows("SELECT created_at, kind, config FROM runs WHERE run_id = ?", [run_id])[0]
         for table, rows in tables.items():
             db.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
             db.insert(table, [{**one, "run_id": run_id} for one in rows])
@@ -131,7 +173,7 @@ def complete(
             db.insert("models", [model], on_conflict="replace")
         db.execute(
             "UPDATE runs SET state = 'done', error = NULL, config = ?, seconds = ?, finished_at = ? WHERE run_id = ?",
-            [json.dumps(config, ensure_ascii=False), (at - row["created_at"]).total_seconds(), at, run_id],
+            [json.dumps(config, ensure_ascii=False), _worked(row, at), at, run_id],
         )
         done = {"run": run_id, "model": model["model_id"] if model else None}
         db.event("genba", f"{row['kind']}.done", done)

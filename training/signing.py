@@ -34,9 +34,8 @@ def sign(site: Site, model_id: str, purpose: str, answers: Path | None, interact
 def ask(site: Site, model_id: str) -> Row:
     """Show the widest gaps between slices, then ask every question in the site's language."""
     with site.connect() as db:
-        run = db.value("SELECT run_id FROM models WHERE model_id = ?", [model_id])
-        gaps = db.rows(checklist.GAPS_SQL, [run])
-    for gap in checklist.largest_gaps(gaps, checklist.SHOWN_GAPS):
+        gaps, _measured = checklist.gaps_to_look_at(site, db, model_id)
+    for gap in gaps:
         click.echo(
             f"{gap['arm']}, {gap['metric']}, {gap['slice']} = {gap['part']}: {gap['value']:.3f}, rest "
             f"{gap['rest']:.3f}, gap {gap['gap']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}, n = {gap['n']})",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 ENOUGH = 30  # items in the part, and in the rest
+AUTHOR = "author"  # the column of those who wrote the captions
+FEWEST_PEOPLE = 5  # fewer are not compared by name unless the site allows it
 RESAMPLES = 1000
 Slices = Mapping[str, Mapping[str, str]]
 Row = dict[str, Any]
@@ -49,6 +51,25 @@ def slice_gaps(measured: ByArm, slices: Slices, base: str = BASE, seed: int = 0)
                 names = {"task": task, "metric": metric, "slice": column, "part": part}
                 found += [{**names, **row} for row in _part(of, inside, outside, base)]
     return found
+
+
+def is_held_back(column: str, values: int, show_names: bool) -> bool:
+    """Those who wrote the captions are persons: fewer than FEWEST_PEOPLE are not compared by name."""
+    return column == AUTHOR and values < FEWEST_PEOPLE and not show_names
+
+
+def shown_gaps(rows: Sequence[Row], show_names: bool) -> list[Row]:
+    """rows: of the table slice_gaps. Without those of authors who are held back. show_names: of [review]."""
+    people: dict[tuple[str, str, str], set[str]] = {}
+    for row in rows:
+        if row["slice"] == AUTHOR:
+            people.setdefault((row["task"], row["metric"], row["arm"]), set()).add(row["part"])
+
+    def held_back(row: Row) -> bool:
+        authors = people.get((row["task"], row["metric"], row["arm"]), ())
+        return is_held_back(row["slice"], len(authors), show_names)
+
+    return [row for row in rows if not held_back(row)]
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def fine_tune(
     devices = [torch.cuda.current_device()] if encoder.device == "cuda" else []
     with (
         torch.random.fork_rng(devices=devices),
-        locked(encoder.model, plan.lock) as set_training,
+        locked(encoder.model, plan.lock, plan.batch_norm) as set_training,
     ):
         work = Work(encoder, pixels, texts, names)
         ranks.take_weights(encoder.model)

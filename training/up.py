@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data import supervisor
+from data.errors import GenbaError
 from data.site import Site
 from data.supervisor import Service
 
@@ -22,6 +23,11 @@ def up(site: Site, say: Callable[[str], None]) -> int:
     from annotate import label_studio_server
 
     settings = site.settings
+    if supervisor.is_held(lock := site.root / "up.lock"):
+        raise GenbaError(
+            f"This site is already up at {web_address(site)}.",
+            next="open that address, or stop the other `genba up`",
+        )
     supervisor.require_free_port(settings.web.host, settings.web.port, "web.port")
     if settings.label_studio.mode == "embedded":
         supervisor.require_free_port("127.0.0.1", settings.label_studio.port, "label_studio.port")
@@ -39,7 +45,7 @@ def up(site: Site, say: Callable[[str], None]) -> int:
     say(f"starting {site.settings.site.name} ({site.root}); logs in {site.root / 'logs'}; Ctrl-C stops all")
     if settings.label_studio.mode == "embedded":
         say("Label Studio's first start takes about half a minute; the web page opens before it")
-    return supervisor.run(services(site), site.root / "up.lock", say, on_healthy)
+    return supervisor.run(services(site), lock, say, on_healthy)
 
 
 def services(site: Site) -> list[Service]:

@@ -17,6 +17,7 @@ from annotate.pages.elements import (
     Opened,
     clock_url,
     empty,
+    escaped,
     go_to,
     note,
     opened,
@@ -25,9 +26,11 @@ from annotate.pages.elements import (
 )
 from annotate.pages.jobs_strip import live_strip
 from annotate.pages.work import Work
+from annotate.projects import version_of
 from annotate.recent import recent
+from annotate.template_versions import saved
 from data.errors import GenbaError
-from data.messages import LANGUAGES
+from data.messages import LANGUAGES, moment
 from data.templates import SlotError
 
 LANGUAGE_WIDTH = 60
@@ -128,6 +131,7 @@ def _form() -> None:
     try:
         template = at.site.template()
         language = at.language if at.language in template.languages else template.languages[0]
+        _template_news(hand, version_of(template), at)
         asked = form.items(template, hand.values, language, hand.show_errors)
         with st.container(border=True, gap="xxsmall", key="form"):
             for item in asked:
@@ -142,6 +146,18 @@ def _form() -> None:
             meter.show(hand, made, at)
     except GenbaError as error:
         show_error(error)
+
+
+def _template_news(hand: Work, name: str, at: Opened) -> None:
+    """The questions are others than those this person has seen last: until their next answer it says so."""
+    if hand.template == name:
+        return
+    _ = at.translate
+    told = saved(at.site, name)
+    who = _(" ({person}, {when})").format(person=told[0], when=moment(told[1], at.language)) if told else ""
+    text = _("The template is now {name}{who}; answers that still fit are kept.").format(name=name, who=who)
+    with st.container(key="template-news"):
+        st.markdown(f":small[:blue[:material/edit_document: {escaped(text)}]]")
 
 
 def _compiled(hand: Work, at: Opened) -> tuple[dict[str, str], Any]:

@@ -12,6 +12,7 @@ import streamlit as st
 from annotate import explore, queue, selection_audit
 from annotate.pages import narrowed
 from annotate.pages.elements import Opened, escaped, go_to, note, show_error
+from annotate.pages.lead import locked
 from data.errors import GenbaError
 from data.messages import number
 from data.site import Site
@@ -56,7 +57,7 @@ def _audit(photos: Photos, rows: Ints, name: str, at: Opened) -> None:
         called = st.text_input(
             _("Name of the selection"), value=name, max_chars=100, key="explore-audit-name"
         )
-        if st.form_submit_button(_("Draw the audit"), icon=":material/casino:"):
+        if st.form_submit_button(_("Draw the audit"), icon=":material/casino:", disabled=locked(at)):
             pairs = [one for one in photos.pair_ids.take(rows).to_pylist() if one]
             try:
                 drawn = selection_audit.draw(at.site, pairs, int(n), called or name, actor=at.person)

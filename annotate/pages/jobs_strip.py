@@ -102,13 +102,13 @@ def _detects(stated: re.Match[str], at: Opened) -> str:
     """The smallest effect that a retraining can show, as it starts."""
     _ = at.translate
     text = _(
-        "can show an effect from {amount} {unit} of the primary metric {metric}, {arm} against {versus} "
+        "can show an effect from {amount} {unit} of the primary metric, {arm} against {versus} "
         "(n = {n}, {seeds} seeds, {basis})"
     )
     basis = _("assumed") if stated["assumed"] else _("judging by the run {run}").format(run=stated["run"])
     unit = _("points") if stated["unit"] == "points" else stated["unit"]
     return text.format(
-        amount=stated["amount"], unit=unit, metric=stated["metric"], arm=_arm(stated["arm"], at),
+        amount=stated["amount"], unit=unit, arm=_arm(stated["arm"], at),
         versus=_arm(stated["versus"], at), n=stated["n"], seeds=stated["seeds"], basis=basis,
     )  # fmt: skip
 

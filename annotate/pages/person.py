@@ -11,7 +11,9 @@ import unicodedata
 
 import streamlit as st
 
-from data.messages import LANGUAGES
+from annotate.pages.elements import show_error
+from data.errors import GenbaError
+from data.messages import LANGUAGES, translator
 from data.site import Site
 
 COOKIE = "genba_browser"
@@ -36,6 +38,20 @@ def recall(site: Site) -> None:
     language = known.get("language")
     st.session_state["language"] = language if language in LANGUAGES else site.language
     st.session_state["name"] = known.get("name", "")
+
+
+def is_recalled(site: Site) -> bool:
+    """`recall`, which is the first to open the store. False, and said why, where that cannot be: then there is no page
+    to show."""
+    try:
+        with st.spinner(translator(site.language)("Waiting for the store, which another program uses ...")):
+            recall(site)
+    except GenbaError as error:
+        st.session_state["language"] = site.language
+        show_error(error)
+        del st.session_state["language"]  # not recalled yet: the next try asks again
+        return False
+    return True
 
 
 def as_name(text: str) -> str:

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from annotate.pages import unusable
 from annotate.pages.elements import Opened, escaped, note, simulated_badge
 from annotate.roles import is_lead
 from annotate.since_yesterday import LastDay, last_day
 from data.messages import number
+
+UNUSABLE_SHOWN = 3  # the page Operations has more
 
 
 def show(at: Opened, waiting: int, more: Callable[[], object] | None = None) -> None:
@@ -30,6 +33,8 @@ def show(at: Opened, waiting: int, more: Callable[[], object] | None = None) -> 
                 target = st.session_state.get("pages", {}).get(page) if page else None
                 if target is not None:
                     st.page_link(target, width="content")
+        if day.unusable:
+            unusable.show(at, UNUSABLE_SHOWN)
         if day.simulated:
             simulated_badge(at, day.simulated)
         if more:
@@ -54,7 +59,8 @@ def headline(day: LastDay, waiting: int, at: Opened) -> str:
         _("Corrections since {day}: {n}").format(
             day=day_name(day.since, at.language), n=said(day.corrections)
         ),
-        _("people: {n}").format(n=said(day.people)),
+        *([_("of these simulated: {n}").format(n=said(day.simulated))] if day.simulated else []),
+        *([_("people: {n}").format(n=said(day.people))] if day.people or not day.simulated else []),
         _("captions left: {n}").format(n=said(waiting)),
     ]
     if day.to_decide:

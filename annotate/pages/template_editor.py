@@ -21,6 +21,7 @@ from data.template_file import TemplateError
 from data.templates import Template
 
 HEIGHT = 560
+SHOWN = 160  # characters of a line with a mistake
 TEXT = "template-text"  # the widget's key
 DRAFTS = "template_drafts"  # in the store: person -> text
 
@@ -152,7 +153,8 @@ def _mistakes(failure: GenbaError, at: Opened) -> None:
         for row in rows:
             st.text(row.in_words(at.language))
             if lines[row.line - 1 :]:
-                st.code(lines[row.line - 1].strip(), language="yaml")
+                line = lines[row.line - 1].strip()
+                st.code(line if len(line) <= SHOWN else f"{line[:SHOWN]} …", language="yaml")
         if not rows:
             st.text(failure.what)
         if failure.choices:

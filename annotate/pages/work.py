@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from annotate import corrections, drafts, form, form_drafts, label_studio_server, queue, reviews
+from annotate import corrections, drafts, form, form_drafts, queue, reviews
 from annotate.clock import clocks
 from annotate.draft_record import Draft
 from annotate.form_origin import Origin, add_meaning, begin, since
 from annotate.pages import narrowed
 from annotate.pages.elements import Opened
-from data.settings import is_loopback
-from data.site import Site
+from annotate.projects import task_address, version_of
 from data.store import Database
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ class Work:
     width: int = 4
     height: int = 3
     task_url: str | None = None
+    template: str = ""  # the version that this person has seen last, "parts@1"
 
     @property
     def pair_id(self) -> str:
@@ -141,8 +141,9 @@ def _begin(row: dict[str, Any], at: Opened, db: Database) -> Work:
     work = Work(
         row=row, annotator=at.person, values=dict(kept.slots if kept else first), first=first, origins=origins,
         draft=draft, earlier_seconds=seconds, active_seconds=seconds,
-        task_url=_task_url(at.site, task) if task and not row.get("audit") else None,  # others' answers stand there
-        **(size or {}),
+        task_url=task_address(at.site, task["ls_project_id"], task["ls_task_id"])
+        if task and not row.get("audit") else None,  # others' answers stand there
+        template=st.session_state.setdefault("template-seen", version_of(at.site.template())), **(size or {}),
     )  # fmt: skip
     clocks().begin(work.token, work.last_action)
     return work
@@ -162,15 +163,6 @@ def read_by_meaning(work: Work, encoder: Encoder, template: Template) -> None:
     found = parse_with_origin(template, work.row["caption"], language, embedding_of(encoder, language))
     work.first, work.origins = add_meaning(work.first, work.origins, found)
     work.values = dict(work.first)
-
-
-def _task_url(site: Site, task: dict[str, Any]) -> str | None:
-    """The task's page in Label Studio; None where the embedded one cannot be reached from other machines."""
-    section = site.settings.label_studio
-    if section.mode == "embedded" and not is_loopback(site.settings.web.host):
-        return None
-    base = section.url.rstrip("/") if section.mode == "server" else label_studio_server.address(section.port)
-    return f"{base}/projects/{task['ls_project_id']}/data?task={task['ls_task_id']}"
 
 
 def keep(work: Work, at: Opened) -> None:
@@ -194,12 +186,13 @@ def save(work: Work, verdict: str, at: Opened) -> None:
         active_seconds=work.active_seconds, token=work.token, draft=work.draft,
     )  # fmt: skip
     st.session_state["saved"] = saved.correction_id
-    _done(work)
+    _done(work, at)
 
 
-def _done(work: Work) -> None:
+def _done(work: Work, at: Opened) -> None:
     """Nothing is in hand any more; the next full run takes the next pair."""
     clocks().end(work.token)
+    st.session_state["template-seen"] = version_of(at.site.template())
     st.session_state.pop("work", None)
 
 
@@ -211,7 +204,7 @@ def skip(work: Work, reason: str, at: Opened) -> None:
     with at.site.connect() as db:
         detail = {"pair": work.pair_id, "reason": reason, "active_seconds": round(work.active_seconds, 1)}
         db.event(at.person, "pair.skipped", detail)
-    _done(work)
+    _done(work, at)
     st.session_state.pop("saved", None)
 
 

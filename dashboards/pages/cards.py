@@ -10,7 +10,8 @@ from functools import partial
 import streamlit as st
 
 from annotate.pages.elements import Opened, note, simulated_badge
-from dashboards import effects, figures, kept, labour, sparklines, trends, words
+from annotate.pages.lead import locked
+from dashboards import assumptions, effects, figures, kept, labour, sparklines, trends, words
 from dashboards.effects import Effect
 from dashboards.figures import Cost, Counted, Missing, Work
 from dashboards.pages.elements import bad_left, headed, how, missing
@@ -137,7 +138,8 @@ def _of_audits(readings: Sequence[Reading], at: Opened) -> str:
         f"{percent(one.value, at.language)} ({interval(one.low, one.high, at.language)})"
         for one in readings[-2:]
     )
-    return _("Error share of the last audit {now}, of the one before {before}").format(now=now, before=before)
+    text = _("Bad among the unjudged at the draw: last audit {now}, the one before {before}")
+    return text.format(now=now, before=before)
 
 
 def _readings_table(readings: Sequence[Reading], shown: Callable[[float], str], at: Opened) -> None:
@@ -206,8 +208,18 @@ def _cost(spent: Cost, weeks: Weeks, at: Opened) -> None:
 
 
 def _confirm_rates(spent: Cost, at: Opened) -> None:
-    """The rates are defaults until somebody stands behind them."""
+    """The rates are defaults until somebody stands behind them: here, or, once a set is in use, on the page ROI."""
     _ = at.translate
+    assumed = assumptions.in_use(at.site)
+    if assumed.set_id:
+        text = _(
+            "The rates are those of the set “{name}” of {author}, on the page ROI; wages are weighed by hours."
+        )
+        st.text(text.format(name=assumed.name, author=assumed.author))
+        roi = st.session_state.get("pages", {}).get("roi")
+        if roi is not None:
+            st.page_link(roi, label=_("ROI"), icon=":material/arrow_forward:")
+        return
     if spent.wage_is_default or spent.compute_is_default:
         st.text(_("These rates are defaults that nobody has confirmed yet."))
     with st.form("rates", border=False):
@@ -217,7 +229,7 @@ def _confirm_rates(spent: Cost, at: Opened) -> None:
         rate = st.number_input(
             _("Yen for an hour of computing"), 0.0, value=spent.compute_jpy_per_hour, step=10.0, format="%.0f"
         )
-        if st.form_submit_button(_("Confirm the rates"), type="primary"):
+        if st.form_submit_button(_("Confirm the rates"), type="primary", disabled=locked(at)):
             figures.confirm_rates(at.site, wage, rate, at.person)
             st.rerun()
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from textwrap import dedent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from annotate import stopping
 from annotate.estimate import Estimate
 from annotate.pages.elements import Opened, note, opened
+from annotate.stopping import Ahead
+from dashboards import kept as kept_figures
+from dashboards.charts import numbers
 from dashboards.figures import Missing
+from dashboards.quality_charts import percent
 from dashboards.sparklines import WIDTH
 from data import kept
 from data.messages import moment, number
+from data.spreadsheet import guarded
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -35,14 +41,50 @@ def how(
     return place
 
 
+def download(frame: object, name: str, at: Opened, label: str = "") -> None:
+    """The figures behind a chart as CSV that a spreadsheet opens as text. frame: a pandas.DataFrame, or what makes it
+    when somebody asks for the file."""
+    _ = at.translate
+    st.download_button(
+        label or _("Download as CSV"), lambda: _csv(frame() if callable(frame) else frame), f"{name}.csv", "text/csv",
+        icon=":material/download:", type="tertiary", key=f"csv-{name}", on_click="ignore",
+    )  # fmt: skip
+
+
+def _csv(frame: Any) -> bytes:
+    """frame: a pandas.DataFrame."""
+    safe = frame.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+    safe.columns = [guarded(str(column)) for column in safe.columns]
+    return bytes(safe.to_csv(index=False).encode("utf-8-sig"))
+
+
+def draw(chart: Any, name: str, at: Opened, alt: str | None = None) -> None:
+    """A chart with its numbers as CSV below; the picture is the button "Download as PNG" that Streamlit shows in the
+    chart's corner. name: of the chart, and of the file."""
+    st.altair_chart(chart, theme=None, key=name, alt=alt)
+    download(lambda: numbers(chart, at.language), name, at)
+
+
 def missing(label: str, found: Missing, at: Opened) -> None:
     """A number that cannot be given: what it needs, never a zero."""
     _ = at.translate
     st.metric(label, "—")
     note(_("Not yet measurable: needs {what}.").format(what=_(found.needs)))
     if found.command:
-        command = found.command.replace("SITE", shlex.quote(str(at.site.root)))
-        st.code(command, language=None, wrap_lines=True)
+        show_command(found.command, at)
+
+
+def show_command(command: str, at: Opened) -> None:
+    """What to type, with the site's own folder, ready to copy."""
+    text = command.replace("SITE", shlex.quote(str(at.site.root)))
+    st.code(text, language=None, wrap_lines=True)
+
+
+def stop_words(ahead: Ahead, at: Opened) -> list[str]:
+    """What the next hundred hold, and whether to stop; an empty queue is no advice while nothing is scored."""
+    if ahead.advice == "empty" and kept_figures.risk_distribution(at.site).empty:
+        return [at.translate("Nothing is scored yet, so no caption waits in the queue.")]
+    return stopping.sentences(ahead, at.language)
 
 
 def headed(label: str, value: str, drawn: str, said: str) -> None:
@@ -68,6 +110,11 @@ def bad_left(label: str, found: Estimate, at: Opened, drawn: str = "", said: str
             bad=found.bad, n=found.judged,
         )
     )  # fmt: skip
+    note(
+        _("{share} of the {n} captions that nobody has judged now").format(
+            share=percent(found.rate, at.language), n=number(found.unjudged, at.language)
+        )
+    )
 
 
 def counted_at(at: Opened) -> None:

@@ -19,11 +19,12 @@ from annotate.pages.elements import (
     simulated_badge,
 )
 from annotate.pages.jobs_strip import live_strip
+from annotate.pages.lead import locked
 from annotate.seconds import PRIOR, TIMES
 from dashboards import charts, figures, finder, finder_charts, finder_words, kept, words
 from dashboards.figures import Missing, Remaining
 from dashboards.finder import Learning, Line
-from dashboards.pages.elements import bad_left, how, missing
+from dashboards.pages.elements import bad_left, draw, how, missing, stop_words
 from data import jobs
 from data.errors import GenbaError
 from data.messages import moment, number, yen
@@ -104,7 +105,7 @@ def _ranking(found: Learning, at: Opened) -> None:
             )
         )  # fmt: skip
         if len(found.fits) > 1:
-            st.altair_chart(finder_charts.fits_chart(found.fits, at.language), theme=None, key="fits")
+            draw(finder_charts.fits_chart(found.fits, at.language), "fits", at)
     formula = _(
         "The chance that a bad caption gets a higher risk than a right one: 1 is perfect, 0.5 is guessing. Each answer "
         "is judged by a model that has not seen it nor its near-duplicates (five folds), and weighed as in the fit."
@@ -138,7 +139,7 @@ def _reliability(found: Learning, at: Opened) -> None:
         for b in fit.curve
     )
     chart = finder_charts.reliability_chart(fit.curve, at.language)
-    st.altair_chart(chart, theme=None, key="reliability", alt=words_of)
+    draw(chart, "reliability", at, words_of)
     formula = _(
         "Answers in groups of about equal size by their predicted risk: the mean prediction against the share that "
         "needed a correction, both weighed as in the fit. Predictions before calibration are out of fold; the "
@@ -181,7 +182,7 @@ def _leanings(found: Learning, at: Opened) -> None:
     named = [(finder_words.signal_name(name, at.language), weight) for name, weight in weighed]
     alternative = "; ".join(f"{name} {weight:+.2f}" for name, weight in named)
     chart = finder_charts.leanings_chart(named, at.language)
-    st.altair_chart(chart, theme=None, key="leanings", alt=alternative)
+    draw(chart, "leanings", at, alternative)
     formula = _(
         "Coefficients of the logistic regression for the signals' ranks among the site's captions, each turned so that "
         "higher is worse and scaled to variance 1; the six largest. Signals that say nearly the same share their "
@@ -201,7 +202,7 @@ def _line(line: Line | Missing, at: Opened) -> None:
             _("Yen that a bad caption costs when it stays"), 0.0, value=price, step=10.0, format="%.0f",
             help=_("0: nobody has said"),
         )  # fmt: skip
-        if button.form_submit_button(_("Set the price"), width="stretch"):
+        if button.form_submit_button(_("Set the price"), width="stretch", disabled=locked(at)):
             finder.say_bad_caption_cost(at.site, yen_given, at.person)
             st.rerun()
     if not price:
@@ -216,7 +217,7 @@ def _line(line: Line | Missing, at: Opened) -> None:
         empty(_("Nothing scored yet"), _("The risk of every caption appears here after the first scoring."))
     else:
         drawn = None if isinstance(line, Missing) or line.probability > 1 else line.probability
-        st.altair_chart(charts.risk_chart(rows, at.language, drawn), theme=None, key="line")
+        draw(charts.risk_chart(rows, at.language, drawn), "line", at)
     how(
         _("How is this computed?"), _line_formula(at), TIMES, finder.WAITING_SQL, figures.RISK_SQL,
         more=lambda: _prices(line, at),
@@ -261,11 +262,11 @@ def _left(left: Remaining | Missing, line: Line | Missing, at: Opened) -> None:
         )
         if left.simulated_judged:
             simulated_badge(at, left.simulated_judged)
-        st.altair_chart(finder_charts.left_chart(estimate, at.language), theme=None, key="left")
+        draw(finder_charts.left_chart(estimate, at.language), "left", at)
     price = at.site.settings.cost.bad_caption_jpy or None
     estimated = None if isinstance(left, Missing) else left.estimate
     ahead = kept.next_hundred(at.site, estimated, price)
-    sentences = stopping.sentences(ahead, at.language)
+    sentences = stop_words(ahead, at)
     if isinstance(line, Line) and ahead.advice in ("go_on", "stop"):
         sentences[-1] = finder_words.advice(line, at.language)
     for sentence in sentences:
@@ -294,7 +295,9 @@ def _audit(at: Opened) -> None:
     with st.form("audit", border=False):
         given, button = st.columns([3, 2], vertical_alignment="bottom")
         n = given.number_input(_("Captions to draw for a blind audit"), 1, 10_000, words.AUDIT_SIZE)
-        if button.form_submit_button(_("Draw the audit"), width="stretch", icon=":material/casino:"):
+        if button.form_submit_button(
+            _("Draw the audit"), width="stretch", icon=":material/casino:", disabled=locked(at)
+        ):
             try:
                 drawn = audit.draw(at.site, int(n), actor=at.person)
             except GenbaError as error:

@@ -6,9 +6,13 @@ import re
 
 import streamlit as st
 
+from annotate.pages import unusable
 from annotate.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
 from annotate.pages.jobs_strip import job_name, message_words, progress_words
+from annotate.pages.lead import locked
+from annotate.roles import is_job_of_leads
 from dashboards.pages import policy_form
+from dashboards.pages.elements import how
 from data import jobs as queue
 from data.errors import GenbaError
 from data.jobs import Job, log_path, log_tail
@@ -45,6 +49,11 @@ def page() -> None:
     note(_("What the worker does now and has done. This page renews itself every two seconds."))
     policy_form.show(at)
     _live()
+    formula = _(
+        "Took: from the start to the end by this machine's clock; after a kill from the last start. Result: what the "
+        "job itself counted, zeros left out. Time left: what is still to do at the rate of the job so far."
+    )
+    how(_("How is this computed?"), formula, queue.JOBS_SQL)
 
 
 @st.fragment(run_every=2)
@@ -57,6 +66,11 @@ def _live() -> None:
     except GenbaError as error:  # the store is busy: say so, and try again in two seconds
         show_error(error)
         return
+    # The box above this list says when the next retraining starts: drawn anew once one begins or ends.
+    retraining = [job.job_id for job in found if job.name == "retrain" and job.state in queue.ACTIVE]
+    before, st.session_state["jobs-retraining"] = st.session_state.get("jobs-retraining"), retraining
+    if before is not None and before != retraining:
+        st.rerun(scope="app")
     if not found:
         empty(_("No job yet"), _("Scoring, retraining and audits appear here once somebody starts one."))
         return
@@ -121,8 +135,9 @@ def _ended_badly(job: Job, at: Opened) -> None:
         if job.error:
             text.text(re.sub(r"^[\w.]*GenbaError: ", "", job.error.strip().splitlines()[-1]))
         again = button.button(
-            _("Try again"), key=f"retry-{job.job_id}", width="stretch", icon=":material/refresh:"
-        )
+            _("Try again"), key=f"retry-{job.job_id}", width="stretch", icon=":material/refresh:",
+            disabled=is_job_of_leads(job.name) and locked(at),
+        )  # fmt: skip
         if again:
             with at.site.connect() as db:
                 queue.retry(db, job.job_id, at.person)
@@ -174,6 +189,8 @@ def _done(finished: list[Job], at: Opened) -> None:
             _head(finished[row], at)
             if result := _result(finished[row], at):
                 st.text(result)
+            if finished[row].name == "sync":
+                unusable.show(at)
             show_log(finished[row], at)
 
 
@@ -189,7 +206,8 @@ def _result(job: Job, at: Opened) -> str:
     simple = {
         key: value for key, value in found.items() if isinstance(value, (str, int, float)) and value != 0
     }
-    return ", ".join(f"{result_name(key, at)} {_plain(value, at)}" for key, value in simple.items())
+    comma = "、" if at.language == "ja" else ", "
+    return comma.join(f"{result_name(key, at)} {_plain(value, at)}" for key, value in simple.items())
 
 
 def _plain(value: str | float, at: Opened) -> str:
@@ -231,6 +249,7 @@ def result_name(key: str, at: Opened) -> str:
         "edited": _("edited answers"),
         "deleted": _("deleted answers"),
         "refused": _("refused answers"),
+        "unusable": _("annotations that do not count"),
         "mended": _("mended"),
         "left": _("still being written"),
         "drawn": _("drawn"),

@@ -6,10 +6,12 @@ from datetime import datetime
 
 import streamlit as st
 
+from annotate.pages import unusable
 from annotate.pages.elements import Opened, heading, note, opened, shows_errors
 from annotate.pages.jobs_strip import job_name
 from dashboards import operations
 from dashboards.operations import Operations
+from dashboards.pages.elements import how
 from dashboards.pages.jobs import state_name
 from data.messages import moment, number
 from data.site import Site
@@ -34,6 +36,15 @@ def page() -> None:
         for column, show in zip(st.columns(len(row), gap="small"), row, strict=True):
             with column, st.container(border=True, height="stretch", gap="small"):
                 show(found, at)
+    formula = _(
+        "Worker: whether it holds its lock, SITE/worker.lock. Label Studio: whether it answers at its address. Sizes: "
+        "the bytes of all files below each folder of the site; free: as the system says. Last backup: the newest one "
+        "that genba backup finished. GPU: what {command} answers; none where it does not. Versions: of the packages "
+        "that are installed. Jobs and answers that wait are counted by the queries below."
+    ).format(command=operations.GPU_QUERY[0])
+    how(
+        _("How is this computed?"), formula, operations.JOBS_SQL, operations.FAILED_SQL, operations.OUTBOX_SQL
+    )
 
 
 @st.cache_data(ttl=KEPT_SECONDS, show_spinner=False, max_entries=4)
@@ -65,6 +76,7 @@ def _services(found: Operations, at: Opened) -> None:
         note(text.format(n=number(found.waiting, at.language), attempts=number(found.attempts, at.language)))
     if found.compared_at:
         note(_("Last full comparison: {when}").format(when=moment(found.compared_at, at.language)))
+    unusable.show(at)
     if not (found.worker and found.studio):
         _command(f"genba up {at.site.root}")
 

@@ -12,11 +12,13 @@ from annotate import since_yesterday
 from annotate.pages import since_yesterday as since_panel
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
 from annotate.pages.jobs_strip import live_strip
+from annotate.pages.lead import locked
+from annotate.roles import is_job_of_leads
 from dashboards import charts, effects, figures, kept, metric_words, report, words
 from dashboards.figures import Counted, Missing
 from dashboards.pages import cards
 from dashboards.pages.cards import LastRun
-from dashboards.pages.elements import counted_at, how
+from dashboards.pages.elements import counted_at, draw, how, show_command
 from dashboards.pages.pilot import stage_name
 from dashboards.standing import standing
 from data import jobs
@@ -47,6 +49,8 @@ def page() -> None:
         step = words.next_step(stands, at.language)
     sentence = words.run_words(last.found, last.simulated, at.language) if last.run_id else None
     st.text(sentence or words.last_run_sentence(at.site, at.language))
+    if fell := words.falls_sentence(stands, at.language):
+        st.text(fell)
     _next_step(step, at)
     live_strip()
     since_panel.show(at, stands.waiting, more=lambda: _how_changed(at))
@@ -109,8 +113,13 @@ def _next_step(step: words.Step, at: Opened) -> None:
         with st.container(width="stretch", gap=None):
             st.text(step.what)
             note(step.why)
+            if step.command:
+                show_command(step.command, at)
         if step.job:
-            if st.button(step.button, type="primary", key="next-step", icon=":material/play_arrow:"):
+            is_locked = is_job_of_leads(step.job) and locked(at)
+            if st.button(
+                step.button, type="primary", key="next-step", icon=":material/play_arrow:", disabled=is_locked
+            ):
                 _enqueue(step, at)
         elif step.button:
             page = st.session_state.get("pages", {}).get(TARGETS[step.action])  # app.py puts its pages there
@@ -154,8 +163,8 @@ def _gain(last: LastRun, at: Opened) -> None:
     )
     if last.simulated[0]:
         simulated_badge(at, last.simulated[0])
-    for chart in charts.gain_chart(shown, at.language):
-        st.altair_chart(chart, theme=None, alt=charts.alternative_text(shown, at.language))
+    for place, chart in enumerate(charts.gain_chart(shown, at.language)):
+        draw(chart, f"gain-{place}", at, charts.alternative_text(shown, at.language))
     formula = _(
         "Metric of one arm minus metric of the other, mean over the seeds. Interval: paired bootstrap over the "
         "held-out test items. An interval that includes zero proves nothing, whichever side the point lies on. "
@@ -183,7 +192,7 @@ def _alignment(at: Opened) -> None:
     note(means)
     if found.simulated:
         simulated_badge(at, found.simulated)
-    st.altair_chart(charts.alignment_chart(found, at.language), theme=None)
+    draw(charts.alignment_chart(found, at.language), "alignment", at)
     formula = _(
         "Cosine of photo and old caption against cosine of the same photo and the new caption in the same language, "
         "by the same encoder. Interval: paired t. A higher cosine says that the caption fits the photo better in the "
@@ -205,7 +214,7 @@ def _by_day(days: dict[date, Counted], at: Opened) -> None:
     if not days:
         empty(_("No correction yet"), _("Every day's corrections appear here."))
         return
-    st.altair_chart(charts.by_day_chart(days, at.language), theme=None)
+    draw(charts.by_day_chart(days, at.language), "by-day", at)
     formula = _("Captions fixed, by the calendar day of this machine's time zone.")
     how(_("How is this computed?"), formula, figures.BY_DAY_SQL)
 
@@ -217,7 +226,7 @@ def _risk(at: Opened) -> None:
     if rows.empty:
         empty(_("Nothing scored yet"), _("The risk of every caption appears here after the first scoring."))
         return
-    st.altair_chart(charts.risk_chart(rows, at.language), theme=None)
+    draw(charts.risk_chart(rows, at.language), "risk", at)
     formula = _(
         "Captions by the risk that ranks the queue, in steps of 0.05; judged ones are those with a verdict."
     )

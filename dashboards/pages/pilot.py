@@ -14,9 +14,10 @@ import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note, opened, show_error, shows_errors
 from annotate.pages.jobs_strip import live_strip
+from annotate.pages.lead import locked
 from annotate.roles import is_lead
 from dashboards import metric_words, run_charts, run_figures, run_words, words
-from dashboards.pages.elements import how
+from dashboards.pages.elements import draw, how
 from data import jobs
 from data.errors import GenbaError
 from data.messages import moment, number
@@ -133,7 +134,7 @@ def _result(found: Pilot, at: Opened) -> None:
         chosen = _metric(list(headline or by_metric), at)
         if chosen is not None:
             chart = run_charts.slots_chart(by_metric[chosen], _names(at), at.language)
-            st.altair_chart(chart, theme=None, key="pilot-chart")
+            draw(chart, "pilot-chart", at)
             _table(found, chosen, at)
         formula = _(
             "Effect of an item: the metric of the model trained on the corrected captions minus that of one trained on "
@@ -234,7 +235,13 @@ def _start(at: Opened) -> None:
     steps = max(1, at.site.settings.retrain.steps // 2)
     note(_("One training for each item, each with {steps} steps and two seeds. It shows only large effects.").format(
         steps=steps))  # fmt: skip
-    if st.button(_("Start a pilot now"), type="primary", icon=":material/play_arrow:", key="pilot-start"):
+    if st.button(
+        _("Start a pilot now"),
+        type="primary",
+        icon=":material/play_arrow:",
+        key="pilot-start",
+        disabled=locked(at),
+    ):
         with at.site.connect() as db:
             jobs.enqueue(db, "pilot", requested_by=at.person)
             db.event(at.person, "job.queued", {"name": "pilot", "arguments": {}})

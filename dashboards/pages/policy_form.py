@@ -56,8 +56,8 @@ def _form(at: Opened) -> None:
             "after_error_fell": right.number_input(
                 _("When the audited error fell by (%)"), 0.0, 99.0, 100 * rules.after_error_fell, step=5.0,
                 format="%.0f",
-                help=_("Share of bad captions by the audit, against what it was at the last retraining: 25 means that "
-                       "a quarter of them is gone. 0: this rule is off."),
+                help=_("Bad captions still left by the audit, as a share of all the site's captions, against the last "
+                       "retraining: 25 means that a quarter of them is gone. 0: this rule is off."),
             ),
             "schedule": left.text_input(
                 _("On a schedule (cron)"), rules.schedule, placeholder="0 3 * * 6", max_chars=100,

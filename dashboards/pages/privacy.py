@@ -12,8 +12,8 @@ from dashboards import fairness, fairness_charts, personal_findings, personal_sc
 from dashboards import run_words as told
 from dashboards.fairness import ErrorGap, ModelGaps
 from dashboards.pages import privacy_findings
-from dashboards.pages.elements import how
-from dashboards.pages.run_parts import download, gaps_table
+from dashboards.pages.elements import download, how
+from dashboards.pages.run_parts import gaps_formula, gaps_table
 from data.messages import moment, number
 from data.site import Site
 from data.store import now
@@ -131,7 +131,8 @@ def _models(found: list[ModelGaps], at: Opened) -> None:
         model = next(one for one in measured if one.state == (chosen or measured[0].state))
     else:
         model = measured[0]
-    st.text(f"{states[model.state]}: {model.model_id}")
+    name = told.model_name(model.arm, model.created_at, at.language)
+    st.text(_("{item}: {text}").format(item=states[model.state], text=name))
     by_name = {
         words.metric_name(task, metric, at.language): group
         for (task, metric), group in model.by_metric.items()
@@ -145,9 +146,4 @@ def _models(found: list[ModelGaps], at: Opened) -> None:
     with st.expander(_("All parts"), icon=":material/table:"):
         st.dataframe(table, hide_index=True, width="stretch", key="privacy-model-table")
     download(table, f"model-gaps-{model.model_id}", at)
-    formula = _(
-        "Metric in the part minus metric in the rest of the test items, mean over the seeds; change: the same part, "
-        "against the model before. Interval: bootstrap over groups of photos, the same draw for both sides. Parts of "
-        "fewer than {n} items are shown, and decide nothing."
-    ).format(n=number(30, at.language))
-    how(_("How is this computed?"), formula, fairness.MODELS_SQL, fairness.GAPS_SQL)
+    how(_("How is this computed?"), gaps_formula(at), fairness.MODELS_SQL, fairness.GAPS_SQL)

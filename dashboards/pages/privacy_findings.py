@@ -17,6 +17,7 @@ from annotate.pages.elements import (
     go_to,
     heading,
     note,
+    opened,
     photo_url,
     show_error,
 )
@@ -24,8 +25,7 @@ from annotate.pages.jobs_strip import live_strip
 from annotate.roles import is_lead
 from dashboards import personal_findings as kept
 from dashboards import personal_scan, privacy_words
-from dashboards.pages.elements import how
-from dashboards.pages.run_parts import download
+from dashboards.pages.elements import download, how
 from dashboards.personal_findings import SENT, Finding
 from dashboards.personal_scan import CAPTION, PHOTO, Done
 from data import jobs
@@ -66,7 +66,8 @@ def _scan(found: Sequence[Finding], done: Done, at: Opened) -> None:
         columns[2].metric(_("Different captions looked through"), share(done.captions_done, done.captions))
         columns[3].metric(_("Photos looked at"), share(done.photos_done, done.photos))
         if done.unreadable:
-            note(_("{n} of the photos could not be opened.").format(n=number(done.unreadable, at.language)))
+            text = _("{n} of the photos could not be opened; the next look at the photos tries them again.")
+            note(text.format(n=number(done.unreadable, at.language)))
         with st.container(horizontal=True, vertical_alignment="center"):
             _buttons(at)
             if done.at:
@@ -96,8 +97,7 @@ def _buttons(at: Opened) -> None:
                 for one in active:
                     jobs.cancel(db, one.job_id)
             st.rerun()
-        if active[0].state == "queued":
-            note(_("Waits for the worker"))
+        _waits()
         return
     for key, photos, label, icon in (
         ("captions", False, _("Look through the captions"), ":material/text_snippet:"),
@@ -107,6 +107,16 @@ def _buttons(at: Opened) -> None:
             with at.site.connect() as db:
                 jobs.enqueue(db, "privacy", {"photos": photos}, at.person)
             st.rerun()
+
+
+@st.fragment(run_every=2)
+def _waits() -> None:
+    """Says so until the worker takes the scan up; then the strip below tells how far it is."""
+    at = opened()
+    with at.site.connect() as db:
+        is_queued = any(one.name == "privacy" and one.state == "queued" for one in jobs.jobs(db, 20))
+    if is_queued:
+        note(at.translate("Waits for the worker"))
 
 
 def _may_decide(at: Opened) -> bool:

@@ -12,7 +12,7 @@ from annotate.estimate import AUDITED
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
 from dashboards import figures, kept, quality, quality_charts, words
 from dashboards.figures import Missing
-from dashboards.pages.elements import bad_left, counted_at, how, missing
+from dashboards.pages.elements import bad_left, counted_at, draw, how, missing, stop_words
 from dashboards.run_words import part_value, slice_name
 from data.messages import moment, number
 
@@ -55,15 +55,23 @@ def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
         return
     last = points[-1]
     note(
-        _("Last: {share} ({interval}), {n} judged").format(
+        _(
+            "Draw of {when}: {share} ({interval}) of the captions that nobody had judged then, {n} of them judged"
+        ).format(
+            when=moment(last.at, at.language),
             share=quality_charts.percent(last.rate, at.language),
             interval=quality_charts.interval(last.low, last.high, at.language),
             n=number(last.judged, at.language),
         )
     )
+    note(
+        _(
+            "Corrections made since then are not in it: what is left now stands beside, and a new draw adds a point."
+        )
+    )
     if simulated:
         simulated_badge(at, simulated)
-    st.altair_chart(quality_charts.error_chart(points, at.language), theme=None, key="error")
+    draw(quality_charts.error_chart(points, at.language), "error", at)
     _table(
         [
             {_("Drawn"): moment(p.at, at.language), _("Judged"): p.judged, _("Bad"): p.bad,
@@ -91,7 +99,7 @@ def _left(found: figures.Remaining | Missing, at: Opened) -> None:
         bad_left(label, found.estimate, at)
     price = at.site.settings.cost.bad_caption_jpy or None
     left = None if isinstance(found, Missing) else found.estimate
-    for sentence in stopping.sentences(kept.next_hundred(at.site, left, price), at.language):
+    for sentence in stop_words(kept.next_hundred(at.site, left, price), at):
         st.text(sentence)
     formula = _(
         "The next hundred captions of the queue are expected to hold as many bad ones as their calibrated risks add up "
@@ -116,7 +124,7 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
     )  # fmt: skip
     column = chosen or next(iter(found))
     parts = [replace(part, value=part_value(column, part.value, at.language)) for part in found[column]]
-    st.altair_chart(quality_charts.slice_chart(parts, at.language), theme=None, key="slices")
+    draw(quality_charts.slice_chart(parts, at.language), "slices", at)
     note(
         _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
     )
@@ -139,12 +147,15 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
 def _lacking(found: dict[str, int], at: Opened) -> None:
     _ = at.translate
     heading(_("What waiting captions lack"))
+    if kept.risk_distribution(at.site).empty:
+        empty(_("Nothing scored yet"), _("What each caption does not state is found by the scoring."))
+        return
     if not found:
         empty(_("Nothing is lacking"), _("Every scored caption that waits states all required items."))
         return
     called = words.slot_labels(at.site.template(), at.language)
     labels = {called.get(slot, slot): captions for slot, captions in found.items()}
-    st.altair_chart(quality_charts.lacking_chart(labels, at.language), theme=None, key="lacking")
+    draw(quality_charts.lacking_chart(labels, at.language), "lacking", at)
     formula = _(
         "Captions that wait in the queue, by the required items of the template that their words do not state."
     )

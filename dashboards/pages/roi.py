@@ -13,8 +13,7 @@ from dashboards import assumptions, effects, paper, roi, roi_charts, roi_evidenc
 from dashboards.assumptions import Assumptions
 from dashboards.figures import COMPUTE_SQL, Missing
 from dashboards.pages import roi_assumptions, roi_parts
-from dashboards.pages.elements import how, missing
-from dashboards.pages.run_parts import download
+from dashboards.pages.elements import download, how, missing
 from dashboards.roi import Benefit, Result
 from dashboards.roi_evidence import Found, Side
 from data.messages import moment

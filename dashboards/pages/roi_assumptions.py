@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from annotate.pages.elements import Opened, escaped, heading, note, show_error
+from annotate.pages.lead import locked
 from dashboards import assumptions, roi, roi_words
 from dashboards.assumptions import ERROR_TASKS, KEYS, Assumptions, Range
 from dashboards.figures import Missing
-from dashboards.pages.elements import how
-from dashboards.pages.run_parts import download
+from dashboards.pages.elements import download, how
 from dashboards.roi_evidence import Found
 from data.errors import GenbaError
-from data.messages import moment
+from data.messages import moment, translator
 
 MOST_COMPARED = 4
 
@@ -26,7 +26,9 @@ def show(assumed: Assumptions, found: Found, at: Opened) -> None:
     _ = at.translate
     with st.container(horizontal=True, vertical_alignment="center"):
         heading(_("Assumptions"))
-        if st.button(_("Edit and save as a set"), icon=":material/edit:", key="roi-edit"):
+        if st.button(
+            _("Edit and save as a set"), icon=":material/edit:", key="roi-edit", disabled=locked(at)
+        ):
             _edit(assumed, at)
     if assumed.saved_at is not None:
         st.text(_("In use: {name}").format(name=assumed.name))
@@ -46,7 +48,7 @@ def show(assumed: Assumptions, found: Found, at: Opened) -> None:
         {
             _("Assumption"): roi_words.assumption_name(key, at.language),
             _("Value"): roi_words.assumption_value(key, one.value, at.language),
-            _("Range"): f"{one.low:g} – {one.high:g}",
+            _("Range"): f"{roi_words.exact(one.low, at.language)} – {roi_words.exact(one.high, at.language)}",
             _("State"): _("default, not confirmed") if assumed.is_default(key) else _("confirmed"),
         }
         for key, one in assumed.ranges.items()
@@ -138,18 +140,28 @@ def _edit(assumed: Assumptions, at: Opened) -> None:
 
     @st.dialog(_("Assumptions"), width="large")
     def dialog() -> None:
-        with st.form("roi-assumptions", border=False):
+        # The hint "Press Enter to submit form" would be English everywhere and cover the next field.
+        with st.form("roi-assumptions", border=False, enter_to_submit=False):
             name = st.text_input(
                 _("Name of the set"), assumed.name, max_chars=assumptions.LONGEST_NAME, key="roi-name"
             )
+            beside_name = st.empty()
             task = st.selectbox(
                 _("Task whose errors are priced"), ERROR_TASKS, ERROR_TASKS.index(assumed.error_task),
                 format_func=lambda one: roi_words.task_name(one, at.language), key="roi-task",
             )  # fmt: skip
             note(_("A range that is left as it was follows its value, half of it to either side."))
+            note(_("Each number from 0 on; “from” is no more than the value, and “to” no less."))
             ranges, confirmed = _fields(assumed, at)
-            text = st.text_input(_("Note"), assumed.note, key="roi-note")
-            if st.form_submit_button(_("Save as {name}").format(name=escaped(at.person)), type="primary"):
+            text = st.text_input(_("Notes"), assumed.note, key="roi-note")
+            problems = st.container()  # in view of who has just pressed the button
+            signed = _("Save in the name of {name}").format(name=escaped(at.person))
+            if st.form_submit_button(signed, type="primary"):
+                if not name.strip():
+                    beside_name.error(_("Give the set a name."))
+                if told := refused(name, ranges, at.language):
+                    problems.error(escaped("\n".join(told)).replace("\n", "\n\n"))
+                    return
                 try:
                     assumptions.save(at.site, name, ranges, confirmed, at.person, task, text)
                 except GenbaError as error:
@@ -158,6 +170,24 @@ def _edit(assumed: Assumptions, at: Opened) -> None:
                     st.rerun()
 
     dialog()
+
+
+def refused(name: str, ranges: Mapping[str, Range], language: str) -> list[str]:
+    """What cannot be saved, with what is allowed, in words; nothing where all is well."""
+    _ = translator(language)
+    found = [] if name.strip() else [_("Give the set a name.")]
+    for key, one in ranges.items():
+        try:
+            assumptions.require_range(key, one)
+        except GenbaError:
+            text = _("{name}: {value} with the range {low} – {high} is not allowed. Allowed are numbers from {least} "
+                     "to {most}, and the value must lie in its range.")  # fmt: skip
+            value, low, high = (roi_words.exact(end, language) for end in (one.value, one.low, one.high))
+            found.append(text.format(
+                name=roi_words.assumption_name(key, language), value=value, low=low, high=high,
+                least=int(key == "horizon"), most=roi_words.exact(assumptions.MOST, language),
+            ))  # fmt: skip
+    return found
 
 
 def followed(before: Range, given: Range, unit: str) -> Range:
@@ -174,15 +204,28 @@ def _fields(assumed: Assumptions, at: Opened) -> tuple[dict[str, Range], list[st
         title = f"{roi_words.assumption_name(key, at.language)} ({roi_words.unit_name(key, at.language)})"
         columns = st.columns([5, 2, 2, 2], vertical_alignment="bottom", gap="small")
         ends = []
-        for column, label, value, part in zip(
+        for column, seen, value, part in zip(
             columns[:3], (title, _("from"), _("to")), (one.value, one.low, one.high), ("value", "low", "high"),
             strict=True,
         ):  # fmt: skip
-            ends.append(column.number_input(
-                escaped(label), 0.0, assumptions.MOST, value, format="%.6g", key=f"roi-{key}-{part}",
-                help=None,
-            ))  # fmt: skip
+            # Each field has its own accessible name; what is seen above it is short. No bounds: Streamlit says nothing
+            # when it holds back a number beyond them (`refused` does).
+            label = title if part == "value" else _("{item}: {text}").format(item=title, text=seen)
+            with column:
+                note(seen)
+                ends.append(st.number_input(
+                    escaped(label), None, None, value, format="%.15g", key=f"roi-{key}-{part}",
+                    label_visibility="collapsed",
+                ))  # fmt: skip
         ranges[key] = followed(one, Range(*(float(end) for end in ends)), KEYS[key][1])
-        if columns[3].checkbox(_("confirmed"), not assumed.is_default(key), key=f"roi-{key}-confirmed"):
-            confirmed.append(key)
+        label = _("{item}: {text}").format(item=title, text=_("confirmed"))
+        with columns[3]:
+            note(_("confirmed"))
+            if st.checkbox(
+                escaped(label),
+                not assumed.is_default(key),
+                key=f"roi-{key}-confirmed",
+                label_visibility="collapsed",
+            ):
+                confirmed.append(key)
     return ranges, confirmed

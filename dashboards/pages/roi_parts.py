@@ -12,8 +12,7 @@ from dashboards import effects, forecast, roi_charts, roi_site, roi_words, run_f
 from dashboards.assumptions import Assumptions
 from dashboards.figures import Missing
 from dashboards.forecast import Ahead
-from dashboards.pages.elements import how
-from dashboards.pages.run_parts import download
+from dashboards.pages.elements import download, how, stop_words
 from dashboards.paper import Compared
 from dashboards.roi import Result, Span
 from dashboards.roi_evidence import Found, Side
@@ -46,7 +45,7 @@ def ahead(assumed: Assumptions, side: Side, result: Result, at: Opened) -> None:
             "dearer there."
         )
     )
-    for sentence in stopping.sentences(found.hundred, at.language):
+    for sentence in stop_words(found.hundred, at):
         note(sentence)
     formula = _(
         "So far: the chance that an answer to the queue finds a bad caption, fitted to all answers, falling "

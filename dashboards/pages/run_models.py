@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -11,7 +12,7 @@ from annotate.pages.elements import Opened, escaped, heading, note, show_error
 from annotate.roles import has_leads, is_lead
 from dashboards import effects, run_figures, run_words, words
 from dashboards.effects import Model
-from dashboards.pages import run_exports
+from dashboards.pages import run_exports, run_parts
 from dashboards.pages.elements import how
 from data.errors import GenbaError
 from data.messages import moment, number
@@ -56,7 +57,7 @@ def models(at: Opened) -> None:
 
 
 def name_of(model: Model, at: Opened) -> str:
-    return f"{words.arm_name(model.arm, at.language)} · {moment(model.created_at, at.language)}"
+    return run_words.model_name(model.arm, model.created_at, at.language)
 
 
 def _candidate(model: Model, at: Opened) -> None:
@@ -69,7 +70,7 @@ def _candidate(model: Model, at: Opened) -> None:
         st.text(name_of(model, at))
     with st.container(horizontal=True):
         if st.button(_("Checklist"), key=f"sign-{model.model_id}", icon=":material/signature:"):
-            ask_to_sign(model.model_id, "promotion", at)
+            ask_to_sign(model, "promotion", at)
         if st.button(_("Promote"), key=f"promote-{model.model_id}", icon=":material/upgrade:"):
             _confirm_promotion(model, at)
     signed = run_figures.checklists(at.site, model.model_id)[:1]
@@ -96,7 +97,7 @@ def _signatures(champion: Model, at: Opened) -> None:
             show_answers(one, at)
         note(_("Every export to a device needs a checklist of its own."))
         if st.button(_("Sign for an export"), key="sign-export", icon=":material/signature:"):
-            ask_to_sign(champion.model_id, "export", at)
+            ask_to_sign(champion, "export", at)
 
 
 def show_answers(one: run_figures.Checklist, at: Opened) -> None:
@@ -106,7 +107,7 @@ def show_answers(one: run_figures.Checklist, at: Opened) -> None:
     said = answer_names(at)
     asked = {question.key: question.text for question in checklist.questions(at.language)}
     rows = pandas.DataFrame(
-        {_("Question"): asked.get(key, key), _("Answer"): said[given["answer"]], _("Note"): given["note"]}
+        {_("Question"): asked.get(key, key), _("Answer"): said[given["answer"]], _("Notes"): given["note"]}
         for key, given in one.answers.items()
     )
     st.dataframe(rows, hide_index=True, width="stretch", key=f"answers-{one.checklist_id}")
@@ -122,9 +123,32 @@ def show_checks(found: list[Check], at: Opened) -> None:
     named = partial(words.metric_name, labels=words.slot_labels(at.site.template(), at.language))
     for check in found:
         icon, colour = STATES[check.state]
-        with st.container(horizontal=True, vertical_alignment="top", gap="small", wrap=False):
-            st.badge(escaped(gate_words.title(check, at.language)), icon=icon, color=colour)  # type: ignore[arg-type]
-            st.text(gate_words.sentence(check, at.language, named))
+        title, sentence = st.columns([2, 5], gap="small")
+        title.badge(escaped(gate_words.title(check, at.language)), icon=icon, color=colour)  # type: ignore[arg-type]
+        sentence.text(gate_words.sentence(_in_words(check, at), at.language, named))
+
+
+def _in_words(check: Check, at: Opened) -> Check:
+    """The parts of slices under the names of the page Retrainings; those of authors who are held back without them."""
+    _ = at.translate
+    if not any("slice" in row for row in check.falls):
+        return check
+    shown = {
+        (gap.slice, gap.part)
+        for group in run_figures.gaps(at.site, check.falls[0]["run_id"]).values()
+        for gap in group
+    }
+    named = [
+        {
+            **row,
+            "slice": run_words.slice_name(row["slice"], at.language),
+            "part": run_words.part_value(row["slice"], row["part"], at.language)
+            if (row["slice"], row["part"]) in shown
+            else _("not shown by name"),
+        }
+        for row in check.falls
+    ]
+    return replace(check, falls=tuple(named))
 
 
 def how_the_gate_decides(at: Opened) -> None:
@@ -198,13 +222,13 @@ def decide(act: Callable[[], object]) -> None:
         st.rerun()
 
 
-def ask_to_sign(model_id: str, purpose: str, at: Opened) -> None:
+def ask_to_sign(model: Model, purpose: str, at: Opened) -> None:
     """The checklist: the gaps that were measured, then every question with a note."""
     _ = at.translate
 
     @st.dialog(_("Fairness, privacy and safety"), width="large")
     def ask() -> None:
-        note(_("Model: {name}").format(name=model_id))
+        note(_("Model: {name}").format(name=name_of(model, at)))
         named = str(st.session_state.get("name") or "").strip()
         if not named:
             st.badge(
@@ -221,11 +245,11 @@ def ask_to_sign(model_id: str, purpose: str, at: Opened) -> None:
             return
         if not has_leads(at.site):
             note(_("The site names no leads ([review] leads in genba.toml), so anybody may sign."))
-        _gaps_to_look_at(model_id, at)
+        _gaps_to_look_at(model.model_id, at)
         with st.form(f"checklist-{purpose}", border=False):
             answers = _questions(at)
             if st.form_submit_button(_("Sign as {name}").format(name=escaped(named)), type="primary"):
-                decide(lambda: checklist.sign(at.site, model_id, purpose, answers, named))
+                decide(lambda: checklist.sign(at.site, model.model_id, purpose, answers, named))
 
     ask()
 
@@ -260,11 +284,9 @@ def _gaps_to_look_at(model_id: str, at: Opened) -> None:
 
     _ = at.translate
     with at.site.connect() as db:
-        run = db.value("SELECT run_id FROM models WHERE model_id = ?", [model_id])
-        rows = db.rows(checklist.GAPS_SQL, [run])
-    worst = checklist.largest_gaps(rows, checklist.SHOWN_GAPS)
+        worst, is_measured = checklist.gaps_to_look_at(at.site, db, model_id)
     if not worst:
-        st.text(_("No part with enough captions is served worse than the rest.") if rows
+        st.text(_("No part with enough captions is served worse than the rest.") if is_measured
                 else _("The run measured no slices."))  # fmt: skip
         return
     note(_("The widest gaps that the run measured"))
@@ -273,7 +295,6 @@ def _gaps_to_look_at(model_id: str, at: Opened) -> None:
         {
             _("Slice"): run_words.part_name(gap, at.language),
             _("Measure"): words.metric_name(gap.task, gap.metric, at.language),
-            _("Arm"): words.arm_name(gap.arm, at.language),
             _("There"): run_words.value(gap.value, gap.unit, at.language),
             _("Elsewhere"): run_words.value(gap.rest, gap.unit, at.language),
             _("Difference"): run_words.amount(gap.gap, gap.unit, at.language),
@@ -283,3 +304,4 @@ def _gaps_to_look_at(model_id: str, at: Opened) -> None:
         for gap in shown
     )
     st.dataframe(frame, hide_index=True, width="stretch")
+    how(_("How is this computed?"), run_parts.gaps_formula(at), run_figures.GAPS_SQL)

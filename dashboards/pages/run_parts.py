@@ -9,28 +9,14 @@ import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note
 from dashboards import charts, effects, metric_words, run_charts, run_figures, run_words, words
-from dashboards.effects import MAIN_CONTRAST, REWORDED, Effect, Run
-from dashboards.pages.elements import how
+from dashboards.effects import FRACTIONS, MAIN_CONTRAST, REWORDED, Effect, Run
+from dashboards.pages.elements import download, how
 from data.messages import number
 from data.records import Metric
-from data.spreadsheet import guarded
+from training.slices import ENOUGH, FEWEST_PEOPLE
 
 FIRST_MEASURES = 4  # of the arms side by side, before the fold
 FIRST_CONTRASTS = (MAIN_CONTRAST, (MAIN_CONTRAST[0], REWORDED))
-
-
-def download(frame: object, name: str, at: Opened, label: str = "") -> None:
-    """The figures behind a chart as CSV that a spreadsheet opens as text. frame: a pandas.DataFrame."""
-    import pandas
-
-    _ = at.translate
-    assert isinstance(frame, pandas.DataFrame)
-    safe = frame.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
-    safe.columns = [guarded(str(column)) for column in safe.columns]
-    st.download_button(
-        label or _("Download as CSV"), safe.to_csv(index=False).encode("utf-8-sig"), f"{name}.csv", "text/csv",
-        icon=":material/download:", type="tertiary", key=f"csv-{name}", on_click="ignore",
-    )  # fmt: skip
 
 
 def show_effects(run: Run, found: list[Effect], at: Opened) -> None:
@@ -104,7 +90,9 @@ def _arms(run: Run, at: Opened) -> None:
         with st.expander(_("More measures side by side"), icon=":material/bar_chart:"):
             _side_by_side(chosen[FIRST_MEASURES:], at)
     frame = pandas.DataFrame(
-        {"task": m.task, "metric": m.metric, "arm": m.arm, "seed": m.seed, "value": m.value, "unit": m.unit, "n": m.n}
+        {_("Measure"): words.metric_name(m.task, m.metric, at.language), _("Arm"): words.arm_name(m.arm, at.language),
+         _("Seed"): m.seed, _("Value"): m.value * (100 if m.unit in FRACTIONS else 1),
+         _("Unit"): "%" if m.unit in FRACTIONS else words.unit_word(m.unit, at.language), _("Test items"): m.n}
         for group in groups for m in group
     )  # fmt: skip
     download(frame, f"metrics-{run.run_id}", at)
@@ -233,12 +221,18 @@ def show_slices(run: Run, at: Opened) -> None:
     with st.expander(_("All parts"), icon=":material/table:"):
         st.dataframe(table, hide_index=True, width="stretch")
     download(table, f"slices-{run.run_id}", at)
-    formula = _(
+    how(_("How is this computed?"), gaps_formula(at), run_figures.GAPS_SQL)
+
+
+def gaps_formula(at: Opened) -> str:
+    """How a gap is measured, in words."""
+    _ = at.translate
+    return _(
         "Metric in the part minus metric in the rest of the test items, mean over the seeds; change: the same part, "
         "against the model before. Interval: bootstrap over groups of photos, the same draw for both sides. Parts of "
-        "fewer than {n} items are shown, and decide nothing."
-    ).format(n=number(30, at.language))
-    how(_("How is this computed?"), formula, run_figures.GAPS_SQL)
+        "fewer than {n} items are shown, and decide nothing. Fewer than {people} authors are not compared by name, "
+        "unless [review] show_names allows it."
+    ).format(n=number(ENOUGH, at.language), people=number(FEWEST_PEOPLE, at.language))
 
 
 def gaps_table(shown: list[run_figures.Gap], at: Opened) -> object:

@@ -106,10 +106,14 @@ def _told(found: Changed, at: Opened) -> None:
 def _value_line(one: Example, at: Opened) -> str:
     _ = at.translate
     label = {"retrieval": _("Place"), "segmentation": "IoU", "depth": "RMSE"}[one.task]
-    return f"{label}: {_shown(one.before, one.task, at)} → {_shown(one.after, one.task, at)}"
+    changed = f"{_shown(one.before, one.task, at)} → {_shown(one.after, one.task, at)}"
+    return _("{item}: {text}").format(item=label, text=changed)
 
 
 def _before_all(one: Example, at: Opened) -> None:
+    _ = at.translate
+    if one.task == "retrieval" and any(value != round(value) for value in (one.before, one.after)):
+        note(_("A place with a decimal is the mean over the seeds, and over captions that count alike."))
     if one.base is not None:
         text = at.translate("Before the retraining: {value}")
         note(text.format(value=_shown(one.base, one.task, at)))
@@ -130,9 +134,9 @@ def _side_by_side(one: Example, kept: Kept, run_id: str, at: Opened) -> None:
         _before_all(one, at)
     for column, arm, title in ((before, ORIGINAL, _("Before")), (after, CORRECTED, _("After"))):
         with column:
-            note(f"{title}: {words.arm_name(arm, at.language)}")
+            note(_("{item}: {text}").format(item=title, text=words.arm_name(arm, at.language)))
             if one.task == "retrieval":
-                _found(kept.items[one.item][arm], at)
+                _found(kept.items[one.item][arm], one.image_id, at)
             else:
                 _map(run_id, one, arm, at)
     with truth:
@@ -146,15 +150,15 @@ def _side_by_side(one: Example, kept: Kept, run_id: str, at: Opened) -> None:
             note(_("bright: {near} m, dark: {far} m").format(near=near, far=far))
 
 
-def _found(answer: run_examples.Answer, at: Opened) -> None:
-    """The photo that the words found first, and the words nearest to the right photo."""
+def _found(answer: run_examples.Answer, looked_for: str, at: Opened) -> None:
+    """The photo that the words found first, whether it is the right one, and the words nearest to the right photo."""
     _ = at.translate
+    note(_("Found first: the right photo") if answer.photo == looked_for else _("Found first: another photo"))
     if answer.photo:
         st.image(photo_url(at.site, answer.photo), width=PHOTO_WIDTH)
     else:
         note(_("This photo has been set aside as private or unusable."))
-    note(_("Nearest words to the right photo"))
-    st.text(answer.caption)
+    note(_("{item}: {text}").format(item=_("Nearest words to the right photo"), text=answer.caption))
 
 
 def _map(run_id: str, one: Example, of: str, at: Opened) -> None:

@@ -17,9 +17,11 @@ from annotate.pages.elements import (
     simulated_badge,
 )
 from annotate.pages.jobs_strip import job_name
+from annotate.pages.lead import locked
 from dashboards import effects, run_words, words
 from dashboards.effects import Effect, Run
 from dashboards.pages import run_models, run_parts, run_pictures
+from dashboards.pages.elements import how
 from dashboards.pages.jobs import STATES, show_progress, state_name
 from dashboards.standing import standing
 from data import jobs
@@ -100,6 +102,12 @@ def _start(at: Opened) -> None:
     )
     last = effects.gain(at.site)
     note(words.detectable_sentence(last if isinstance(last, Effect) else None, at.language))
+    if isinstance(last, Effect):
+        formula = _(
+            "(1.96 + 0.84) x the standard error, which is the width of the last interval / (2 x 1.96): found in four "
+            "of five cases at the 5 % level (Cohen 1988)."
+        )
+        how(_("How is this computed?"), formula, effects.EFFECTS_SQL, popover=True)
     since = standing(at.site).since_last_run
     note(words.policy_sentence(settings, since, at.language))
     with st.form("retrain", border=False):
@@ -110,7 +118,9 @@ def _start(at: Opened) -> None:
             settings.seeds,
             help=_("More seeds take longer and show smaller effects."),
         )
-        if st.form_submit_button(_("Start now"), type="primary", icon=":material/play_arrow:"):
+        if st.form_submit_button(
+            _("Start now"), type="primary", icon=":material/play_arrow:", disabled=locked(at)
+        ):
             arguments = {"arms": settings.arms, "seeds": int(seeds)}
             with at.site.connect() as db:
                 jobs.enqueue(db, "retrain", arguments, at.person)
@@ -134,7 +144,7 @@ def _choose(found: list[Run], at: Opened) -> Run:
             _("By"): run.requested_by or "",
             _("Seeds"): run.seeds,
             _("Took"): duration(run.seconds, at.language) if run.seconds is not None else "",
-            _("Arms"): ", ".join(words.arm_name(arm, at.language) for arm in run.arms),
+            _("Arms"): len(run.arms),  # their names would not fit: they stand with the chosen run
         }
         for run in found
     )
@@ -160,6 +170,9 @@ def _one(run: Run, at: Opened) -> None:
             simulated = effects.simulated_share(at.site, run.run_id)[0]
             if simulated:
                 simulated_badge(at, simulated)
+        if run.arms:
+            names = " / ".join(words.arm_name(arm, at.language) for arm in run.arms)
+            note(_("{item}: {text}").format(item=_("Arms"), text=names))
         if run.error:
             st.code(run.error, language=None, wrap_lines=True)
         if found:

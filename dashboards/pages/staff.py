@@ -9,7 +9,7 @@ import streamlit as st
 
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors
 from dashboards import staff, staff_charts
-from dashboards.pages.elements import how
+from dashboards.pages.elements import draw, how
 from dashboards.staff import Person, Staff, Step
 from data.messages import duration, moment, number
 from data.site import Site
@@ -94,7 +94,7 @@ def _people(people: list[Person], at: Opened) -> None:
 def _days(found: Staff, at: Opened) -> None:
     _ = at.translate
     heading(_("Answers by day"))
-    st.altair_chart(staff_charts.days_chart(found.days, at.language), theme=None, key="days")
+    draw(staff_charts.days_chart(found.days, at.language), "days", at)
     how(_("How is this computed?"), _("By the calendar day of this machine's time zone."), staff.ANSWERS_SQL)
 
 
@@ -102,7 +102,7 @@ def _curve(curve: list[Step], at: Opened) -> None:
     _ = at.translate
     heading(_("Learning curve"))
     chart = staff_charts.curve_chart(curve, lambda step: _called(step, at), at.language)
-    st.altair_chart(chart, theme=None, key="curve")
+    draw(chart, "curve", at)
     most, lines = staff_charts.MOST_LINES, len({_called(step, at) for step in curve})
     if lines > most:
         note(

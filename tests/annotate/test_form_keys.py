@@ -246,6 +246,7 @@ def test_nothing_scrolls_and_nothing_is_too_small_for_a_finger(
         at(page, "background")
         expect(page.locator(".st-key-meter")).to_be_visible(timeout=WAIT_MS)
         assert overflow(page) <= 0
+        assert page.locator(".st-key-rubric-points").evaluate("e => e.scrollHeight - e.clientHeight") == 0
         press(page, "Enter")
         expect(page.locator(".st-key-saved")).to_be_visible(timeout=WAIT_MS)
         at(page, "part")
@@ -272,6 +273,7 @@ def overflow(page: Page) -> int:
 
 TARGETS = """() => {
   const all = [...document.querySelectorAll('.st-key-correct :is(button, a, input)')];
+  if (innerWidth <= 1100) all.push(...document.querySelectorAll('[data-testid=stSidebarCollapseButton] button'));
   const shadow = [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')];
   for (const host of shadow) all.push(...host.shadowRoot.querySelectorAll('.viewer > .tools button'));
   const boxes = all.map((one) => [one.innerText || one.ariaLabel, one.getBoundingClientRect()]);

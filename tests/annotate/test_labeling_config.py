@@ -111,7 +111,7 @@ def test_hidden_answers_of_label_studios_page_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ([], "the verdict None"),
+        ([], "No verdict is chosen"),
         (page_of(verdict="nonsense"), "the verdict 'nonsense'.*fix, ok"),
         ([region(VERDICT, "choices", {"choices": ["fix", "ok"]})], "2 answers to 'genba-verdict'"),
         ([*page_of(verdict="ok"), *page_of(verdict="ok")], "answers 'genba-verdict' twice"),

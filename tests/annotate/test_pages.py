@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from annotate import audit, corrections, form_drafts, queue
 from annotate.draft_record import Draft
 from annotate.pages import person, progress
+from annotate.template_versions import raised, save
 from data import jobs
 from data.messages import catalogue, translator
 from data.site import Site, init_site
@@ -272,6 +273,20 @@ def test_half_typed_answers_survive_a_reload(site: Site, monkeypatch: pytest.Mon
     assert work.pair_id == pair_of(site, 1) and 30 <= work.active_seconds < 40
     assert (fills(again, "defect"), fills(again, "place"), fills(again, "part")) == ("rust", "left", "gear")
     assert form_drafts.load(site, pair_of(site, 1), "佐藤") is not None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_form_that_changed_says_so_until_the_next_answer(
+    site: Site, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = show("correct", site, language, monkeypatch)
+    choose(at, "part", "gear")
+    assert "parts@2" not in texts(at)
+    save(site, raised(site.template().source, 2), "班長")
+    rerun(at)
+    assert "parts@2" in texts(at) and "班長" in texts(at) and fills(at, "part") == "gear"
+    click(at, "not_sure")
+    assert "parts@2" not in texts(at)
 
 
 def test_an_audited_pair_is_judged_blind(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,3 +123,20 @@ def test_every_chart_has_hover_and_a_japanese_font(worked: Site) -> None:
 def test_the_gain_chart_in_words(worked: Site) -> None:
     text = charts.alternative_text(effects.effects(worked, "run-1")[:1], "en")
     assert text == "Photo found from words, top 1: +9.8 points (+4.1 to +15.2, n = 180)"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_numbers_of_a_chart_are_those_that_hover_shows_and_come_first(
+    worked: Site, language: str
+) -> None:
+    """What is taken along as CSV; Streamlit's own button "Show data" gives the first data of the chart."""
+    found = effects.same_contrast(effects.effects(worked, "run-1"))
+    chart = charts.gain_chart(found, language)[0]
+    _ = translator(language)
+    table = charts.numbers(chart, language)
+    assert next(iter(table)) == _("Measure") and list(table[_("Value")]) == pytest.approx(
+        [9.8, 5.0, 2.0, 6.0, -0.4]
+    )
+    assert {_("95 % interval"), _("from"), _("to"), _("Test items")} <= set(table)
+    first = next(iter(chart.to_dict()["datasets"].values()))
+    assert [row["value"] for row in first] == list(table[_("Value")])

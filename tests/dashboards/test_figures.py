@@ -319,6 +319,13 @@ def test_runs_tell_who_asked_and_which_arms(worked: Site) -> None:
     newest, first = effects.runs(worked)
     assert newest.run_id == "run-2" and newest.arms == () and newest.requested_by is None
     assert (first.requested_by, first.arms, first.seeds) == ("田中", ("corrected", "original"), 2)
+    with worked.connect() as db:
+        db.execute("UPDATE runs SET config = ? WHERE run_id = 'run-2'", ['{"asked": {"seeds": 3}}'])
+        job = db.rows("SELECT * FROM jobs WHERE job_id = 'j'")[0]
+        db.insert("jobs", [job | {"job_id": "k", "state": "running", "requested_by": "鈴木", "result": None}])
+    newest, first = effects.runs(worked)
+    assert (newest.requested_by, newest.seeds) == ("鈴木", 3), "while it runs: who asked, and for how many"
+    assert (first.requested_by, first.seeds) == ("田中", 2)
 
 
 def test_models_champion_first(worked: Site) -> None:

@@ -14,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from annotate.crew import CrewWork
+from annotate.pages import person
 from annotate.pages.elements import Opened
 from annotate.pages.jobs_strip import message_words
 from annotate.sync import Pushed, Synced
@@ -27,7 +28,7 @@ from data.site import Site
 from data.store import now
 from scoring.score import ScoreResult
 from tests.conftest import CHECKOUT
-from tests.dashboards.conftest import START, add_effect, add_model, add_run
+from tests.dashboards.conftest import START, add_effect, add_image, add_model, add_pair, add_run
 from tests.dashboards.test_figures import draw
 from training import detect
 from training.detect import Statement
@@ -279,12 +280,12 @@ STATED = Statement("retrieval", "recall_at_1_text_to_image", "corrected", "witho
         ("measured the candidate", "測定中：候補のモデル"),
         (
             detect.told(STATED),
-            "検出できる効果は主要指標 retrieval/recall_at_1_text_to_image で 5.6 ポイント以上："
+            "検出できる効果は主要指標で 5.6 ポイント以上："
             "修正後のキャプションと項目「欠陥」なしの差（n = 338、シード数 3、ばらつきは仮定）",
         ),
         (
             detect.told(replace(STATED, unit="m", basis="earlier run 20261126-1-ab", versus="original")),
-            "検出できる効果は主要指標 retrieval/recall_at_1_text_to_image で 0.056 m以上："
+            "検出できる効果は主要指標で 0.056 m以上："
             "修正後のキャプションと元のキャプションの差"
             "（n = 338、シード数 3、ばらつきは再学習 20261126-1-ab から推定）",
         ),
@@ -383,3 +384,42 @@ def test_sites_in_one_process_do_not_mix(
     other = new_site(Path(str(tmp_path)) / "other" / "site")
     assert metric(show("overview", worked, "en", monkeypatch), "Captions fixed") == "3"
     assert metric(show("overview", other, "en", monkeypatch), "Captions fixed") == "0"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_before_anything_is_scored_no_page_says_that_nothing_is_lacking_or_that_it_is_time_to_stop(
+    site: Site, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ = translator(language)
+    with site.connect() as db:
+        add_pair(db, add_image(db, 1), "ボルト")
+    for page in ("quality", "finder", "roi"):
+        told = texts(show(page, site, language, monkeypatch)).replace("\\", "")
+        assert _("Nothing is scored yet, so no caption waits in the queue.") in told, page
+        assert _("Nothing waits in the queue.") not in told and _("Nothing is lacking") not in told, page
+
+
+def test_the_first_step_names_the_very_site(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = show("overview", site, "ja", monkeypatch)
+    assert f"genba ingest {shlex.quote(str(site.root))} SOURCE" in [one.value for one in at.code]
+
+
+@pytest.mark.parametrize("state", ["gone", "broken"])
+def test_a_store_that_cannot_be_opened_is_told_in_words_before_any_page(
+    worked: Site, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost store must not look like a new site, nor be made anew."""
+    path = worked.root / "genba.duckdb"
+    path.unlink()
+    if state == "broken":
+        path.write_bytes(b"no store" * 1000)
+    else:
+        (worked.folder("served") / "x.jpg").write_bytes(b"x")
+    monkeypatch.setenv("GENBA_SITE", str(worked.root))
+    monkeypatch.setattr(person, "browser_key", lambda: "browser")
+    script = "import os\nfrom annotate.pages import person\nfrom data.site import Site\n"
+    script += "person.is_recalled(Site.open(os.environ['GENBA_SITE']))\n"
+    at = AppTest.from_string(script, default_timeout=60)
+    assert "genba.duckdb" in texts(rerun(at)) and len(at.code) == 1
+    assert path.exists() == (state == "broken")
+    assert "genba.duckdb" in texts(show("overview", worked, "ja", monkeypatch))

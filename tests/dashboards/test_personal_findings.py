@@ -62,11 +62,11 @@ def one(site: Site, what: str) -> Finding:
     return found
 
 
-def test_a_second_scan_looks_at_nothing(told: Site) -> None:
+def test_a_second_scan_looks_only_at_what_could_not_be_opened(told: Site) -> None:
     before = personal_scan.progress_of(told)
     assert (before.captions, before.captions_done, before.photos_done, before.at) == (4, 0, 0, None)
     assert personal_scan.scan(told, with_photos=True) == personal_scan.Scanned(4, 5, 4, 1)
-    assert personal_scan.scan(told, with_photos=True) == personal_scan.Scanned(0, 0, 0, 0)
+    assert personal_scan.scan(told, with_photos=True) == personal_scan.Scanned(0, 1, 0, 1)
     done = personal_scan.progress_of(told)
     assert (done.captions_done, done.photos_done, done.unreadable) == (4, 5, 1)
     found = [(x.what, x.text, x.places) for x in kept.findings(told)]
@@ -78,6 +78,9 @@ def test_a_second_scan_looks_at_nothing(told: Site) -> None:
     ]
     assert one(told, "gps").detail == {"latitude": 35.5, "longitude": 139.75}
     assert kept.open_findings(kept.findings(told)) == {"term": 1, "name": 1, "phone": 1, "gps": 1}
+    place(Path(told.settings.photos.roots[0]) / "4.jpg", True, 200)  # the disk is back
+    assert personal_scan.scan(told, with_photos=True) == personal_scan.Scanned(0, 1, 1, 0)
+    assert personal_scan.progress_of(told).unreadable == 0
 
 
 def test_the_job_goes_on_where_it_was_cut_off(told: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,9 @@ def test_the_page(worked: Site, language: str, monkeypatch: pytest.MonkeyPatch) 
         )
     st.cache_data.clear()
     at = show("quality", worked, language, monkeypatch)
-    assert {"ja": "直近：10.0 %", "en": "Last: 10.0 %"}[language] in texts(at).replace("\\", "")
+    assert {"ja": "その時点の未判定キャプションの 10.0 %", "en": ": 10.0 % ("}[language] in texts(at).replace(
+        "\\", ""
+    )
     assert empty not in texts(at).replace("\\", "")
     table = at.dataframe[1].value
     parts = {"ja": {"日本語", "英語"}, "en": {"Japanese", "English"}}[language] | {NASTY, "B"}

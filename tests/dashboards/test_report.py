@@ -22,8 +22,8 @@ from pptx.util import Emu
 from streamlit.testing.v1 import AppTest
 
 from annotate.estimate import Estimate
+from dashboards import assumptions, roi
 from dashboards import report as module
-from dashboards import roi
 from dashboards.assumptions import KEYS, Assumptions, Range
 from dashboards.effects import Effect, main_effect, same_contrast
 from dashboards.figures import Cost, Counted, Missing, Remaining, Work
@@ -32,7 +32,7 @@ from dashboards.report_html import html
 from dashboards.report_money import Money
 from dashboards.report_pdf import pdf
 from dashboards.report_pptx import SMALLEST, Line, fitting, needed, pptx
-from dashboards.report_spans import spans
+from dashboards.report_spans import axes, by_unit, spans
 from dashboards.roi import Change, Evidence
 from dashboards.standing import Standing
 from data.errors import GenbaError
@@ -224,6 +224,12 @@ def test_a_measure_that_got_worse_is_a_risk_even_where_it_is_not_shown(language:
         dataclasses.replace(first, metric=name)
         for name in ("miou", "rmse", "accuracy", "macro_f1", "miss_rate")
     ]
+    of_slots = dataclasses.replace(first, task="slots", metric="macro_f1")
+    probes = [
+        dataclasses.replace(first, task="classification", metric=name) for name in ("accuracy", "macro_f1")
+    ]
+    more = compose(facts([*kinds[:2], *probes, *others[:4], of_slots]), language).evidence
+    assert of_slots in [row.effect for row in more], "the linear probe pushes out no task"
     evidence = [row.effect for row in compose(facts([*kinds, *others]), language).evidence]
     assert set(evidence[:-1]) == {*kinds[:2], *others}, "kinds of captions push out no other task"
     assert evidence[-1] in kinds[2:]
@@ -310,6 +316,54 @@ def slide_texts(content: bytes) -> list[str]:
             if shape.has_text_frame]  # fmt: skip
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_proven_falls_of_the_model_to_be_promoted_are_a_risk(worked: Site, language: str) -> None:
+    """Its gain never stands alone: the step says that there are falls too, the risks say which."""
+    fell = {"task": "slots", "metric": "accuracy_part", "arm": "candidate", "versus": "base", "value": -0.09,
+            "low": -0.147, "high": -0.04, "unit": "fraction", "higher_is_better": True, "n": 99,
+            "seeds": 1}  # fmt: skip
+    for gate in ("sign", "open"):
+        at = dataclasses.replace(
+            STANDING, gate=gate, candidate="m", falls=(fell,), template=worked.template()
+        )
+        report = compose(facts([], standing=at), language)
+        assert any("−9.0" in risk and "−14.7" in risk for risk in report.risks), report.risks
+        assert {"en": "are proven too: 1", "ja": "低下も1件"}[language] in report.next_why
+        assert report.next_why in report.sentences[-1]
+        assert not any("accuracy" in risk and "_part" in risk for risk in report.risks)
+    without = compose(facts([], standing=dataclasses.replace(STANDING, gate="open", candidate="m")), language)
+    assert not any("−9.0" in risk for risk in without.risks)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_unit_has_its_own_axis_under_its_rows(language: str) -> None:
+    metres = Effect(
+        "r", "depth", "rmse", "corrected", "original", -0.00004, -0.00033, 0.00025, "m", False, 9, 2
+    )
+    points = Effect(
+        "r", "slots", "accuracy", "corrected", "original", 0.05, -0.01, 0.12, "fraction", True, 9, 2
+    )
+    found = by_unit([points, metres, points])
+    assert found == [points, points, metres]
+    under = axes(found, language)
+    assert sorted(under) == [1, 2] and under[2].title.count("m") and under[1].title != under[2].title
+    drawn = spans(found)
+    for place, axis in under.items():
+        scale = {text: share for share, text in axis.ticks}
+        assert len(scale) == len(axis.ticks) >= 2 and all(0 <= share <= 1 for share in scale.values())
+        factor = 100 if found[place].is_fraction else 1
+        (text, share) = next((text, share) for text, share in scale.items() if text[0] in "+−")
+        signed = float(text.replace("−", "-")) / factor
+        per_unit = (drawn[place].high - drawn[place].zero) / found[place].high
+        assert share == pytest.approx(drawn[place].zero + signed * per_unit)
+    report = compose(facts(found), language)
+    printed = pypdfium2.PdfDocument(pdf(report))[0].get_textpage().get_text_range()
+    for axis in under.values():
+        assert axis.title in html(report) and axis.ticks[0][1] in html(report)
+        assert squeezed(axis.title) in squeezed(printed)
+        assert any(axis.title in text for text in slide_texts(pptx(report)))
+
+
 # --- the files -----------------------------------------------------------------------------------------------
 
 
@@ -321,6 +375,8 @@ def nasty(worked: Site) -> Site:
         run = add_run(db, "run-2", at=START.replace(day=28))
         add_effect(db, run, f"m{NASTY}", -0.2, -0.3, -0.1, task=NASTY)
         add_effect(db, run, f"n{NASTY}", 3.0, 2.0, 4.0, task=NASTY, unit=f"u{NASTY}")
+    name, author = f"set {NASTY}", f"author {NASTY}"
+    assumptions.save(worked, name, assumptions.in_use(worked).ranges, [], author)
     return Site.open(worked.root)
 
 
@@ -329,7 +385,8 @@ def test_markup_is_text_in_every_file(nasty: Site, language: str) -> None:
     report = compose(gather(nasty), language)
     page = html(report)
     assert "<script" not in page.lower() and "<b>**" not in page
-    assert htmllib.escape(NASTY) in page and "m&lt;script&gt;" in page
+    assert all(htmllib.escape(f"{what}{NASTY}") in page for what in ("", "set ", "author "))
+    assert "m&lt;script&gt;" in page
     assert NASTY in pypdfium2.PdfDocument(pdf(report))[0].get_textpage().get_text_range().replace("\r\n", "")
     content = pptx(report)
     assert any(NASTY in text for text in slide_texts(content))
@@ -401,7 +458,14 @@ def test_the_html_prints_on_one_page_of_a4(worked: Site, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_three_slides_whose_texts_fit_their_boxes(language: str) -> None:
-    deck = Presentation(io.BytesIO(pptx(fullest(language))))
+    told = fullest(language)
+    deck = Presentation(io.BytesIO(pptx(told)))
+    sizes = {
+        one.text: one.runs[0].font.size.pt
+        for shape in deck.slides[2].shapes if shape.has_text_frame for one in shape.text_frame.paragraphs if one.runs
+    }  # fmt: skip
+    assert sizes[told.footer] >= 10, "also what says where the numbers come from can be read"
+    assert translator(language)("ROI") in told.footer
     assert len(deck.slides) == 3 and all(slide.shapes.title.text_frame.text for slide in deck.slides)
     for slide in deck.slides:
         assert slide.notes_slide.notes_text_frame.text.count("\n") == 4
@@ -473,6 +537,6 @@ def test_the_verb_writes_every_kind_whole(worked: Site, tmp_path: Path) -> None:
 
 def test_the_button_gives_what_the_verb_writes(worked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     at = show("overview", worked, "ja", monkeypatch)
-    labels = [one.proto.label for one in at.get("download_button")]
+    labels = [one.proto.label for one in at.get("download_button") if "CSV" not in one.proto.label]
     assert len(labels) == len(ENDINGS) and any("PowerPoint" in label for label in labels)
     assert render(worked, ".pdf", "ja").startswith(b"%PDF")

@@ -9,10 +9,21 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from dashboards import assumptions, effects, figures, paper, roi_evidence, roi_site, roi_words, trends
+from dashboards import (
+    assumptions,
+    effects,
+    figures,
+    labour,
+    paper,
+    report,
+    roi_evidence,
+    roi_site,
+    roi_words,
+    trends,
+)
 from dashboards.assumptions import KEYS, Range, spread
 from dashboards.figures import Missing, confirm_rates
-from dashboards.pages.roi_assumptions import followed
+from dashboards.pages.roi_assumptions import followed, refused
 from dashboards.roi import PRICE_NEEDED, Change, Span
 from data.errors import GenbaError
 from data.messages import translator
@@ -195,6 +206,31 @@ def test_rates_confirmed_on_the_overview_are_confirmed_here(site: Site) -> None:
     assert found.is_default("wage_search") and found.is_default("label")
 
 
+def test_rates_of_a_set_are_those_of_the_overview_and_the_report(worked: Site) -> None:
+    """One number, one confirmation: what somebody stands behind on the page ROI is no default elsewhere."""
+    dearer = given() | {"wage_lead": Range(9000, 9000, 9000), "compute": Range(50, 50, 50)}
+    assumptions.save(worked, "2026", dearer, ["wage_staff", "compute"], "田中")
+    assert figures.rates(worked).wage_is_default, "three of the wages are nobody's yet"
+    wages = [f"wage_{role}" for role in labour.ROLES]
+    assumptions.save(worked, "2026", dearer, [*wages, "compute"], "田中")
+    with worked.connect() as db:  # a lead has worked as long as the staff: the mean of the two wages
+        spent = db.value("SELECT sum(active_seconds) FROM corrections WHERE NOT simulated")
+        db.insert("adjudications", [{"adjudication_id": "a", "pair_id": "p", "kind": "review", "second_id": "r",
+                                     "decision": "first", "result_id": "c", "why": "", "decided_by": "田中",
+                                     "active_seconds": spent, "state": "decided", "decided_at": START}])  # fmt: skip
+    cost = figures.cost(worked)
+    assert not cost.wage_is_default and not cost.compute_is_default
+    assert cost.wage_jpy_per_hour == pytest.approx((dearer["wage_staff"].value + 9000) / 2)
+    found = roi_site.gather(worked, assumptions.in_use(worked)).result
+    assert cost.people_jpy == pytest.approx(sum(found.cost_parts[role].value for role in labour.ROLES))
+    for language in ("ja", "en"):
+        _ = translator(language)
+        told = report.compose(report.gather(worked), language)
+        assert _("default rates") not in str(told) and _("a default that nobody has confirmed") not in str(
+            told
+        )
+
+
 @pytest.mark.parametrize(
     "name, change, task, words",
     [
@@ -276,6 +312,26 @@ def test_a_range_that_is_left_follows_its_value() -> None:
         "typed, so it is refused later"
     )
     assert followed(Range(12, 6, 18), Range(1, 6, 18), "months").low == 1
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_what_is_allowed_is_said_and_numbers_are_shown_as_they_were_saved(language: str) -> None:
+    assert [roi_words.exact(value, language) for value in (1234567.0, 123456.78, 0.5, 100.0, 0.1 * 3)] == [
+        "1,234,567", "123,456.78", "0.5", "100", "0.3"]  # fmt: skip
+    assert refused("x", {"label": Range(1, 0, 2)}, language) == []
+    assert len(refused(" ", {}, language)) == 1
+    for wrong in (Range(-5, -5, 2), Range(1e20, 0, 1e21), Range(5, 6, 7), Range(5, 1, 2)):
+        (told,) = refused("x", {"label": wrong}, language)
+        assert roi_words.assumption_name("label", language) in told and "1,000,000,000,000,000" in told
+    (told,) = refused("x", {"horizon": Range(1, 0.5, 2)}, language)
+    assert "0.5" in told
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_a_change_for_the_worse_is_not_called_better(language: str) -> None:
+    change = Change("segmentation", "miou", np.array([-14.0, -238.0, 169.0]), "none", 9, 2)
+    told = roi_words.change_words("labels", change, language)
+    assert "better by" not in told and "改善 " not in told and "−14" in told
 
 
 def test_every_need_is_said_in_japanese() -> None:

@@ -18,7 +18,7 @@ from data.store import now
 from tests.dashboards.conftest import add_model
 from tests.dashboards.test_pages import LANGUAGES, NASTY, rerun, show, texts
 from tests.training.gates import slice_gap
-from training.checklist import question_names, questions, sign
+from training.checklist import gaps_to_look_at, question_names, questions, sign
 from training.edge_check import Comparison, Speed
 from training.label_efficiency import Equivalent
 
@@ -276,3 +276,35 @@ def test_the_model_in_use_is_exported_once_a_lead_has_signed(
         "Every export needs a checklist of its own; the last one was used for an earlier export."
     ) in texts(used)
     assert f"/x/{NASTY}" in [one.value for one in at.code] and _("The last export failed") not in texts(at)
+
+
+def test_few_authors_are_nowhere_compared_by_name_unless_the_site_allows_it(
+    worked: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a run's slices, in the gate's sentence, and in what a lead looks at before signing: of the model alone."""
+    of_model = {"arm": "candidate", "value": 0.3, "rest": 0.6, "low": -0.4, "high": -0.2}
+    fell = {**of_model, "change_low": -0.3, "change_high": -0.1}
+    with worked.connect() as db:
+        db.insert("slice_gaps", [
+            slice_gap("run-1", -0.2, slice="author", part="nguyen", gap=-0.3, **fell),
+            slice_gap("run-1", -0.2, slice="author", part="ito", gap=-0.2, **fell),
+            slice_gap("run-1", -0.2, slice="language", part="ja", gap=-0.1, **fell),
+            slice_gap("run-1", -0.2, slice="language", part="en", gap=-0.9, **{**fell, "arm": "original"}),
+        ])  # fmt: skip
+
+    def seen(site: Site) -> tuple[set[str], list[str], str]:
+        parts = {gap.part for group in run_figures.gaps(site, "run-1").values() for gap in group}
+        with site.connect() as db:
+            asked = [row["part"] for row in gaps_to_look_at(site, db, "model-1")[0]]
+        at = show("runs", site, "en", monkeypatch)
+        at.button(key="promote-model-1").click()
+        return parts, asked, texts(rerun(at))
+
+    parts, asked, page = seen(worked)
+    assert parts == {"ja", "en"} and asked == ["ja"]
+    assert "author = not shown by name: " in page and "language = Japanese: " in page
+    assert "nguyen" not in page and "ito" not in page
+    set_value(worked.settings_path, "review", "show_names", True)
+    parts, asked, page = seen(Site.open(worked.root))
+    assert parts == {"ja", "en", "nguyen", "ito"} and asked == ["nguyen", "ito", "ja"]
+    assert "author = nguyen: " in page

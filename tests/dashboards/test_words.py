@@ -15,7 +15,8 @@ from dashboards.effects import Effect, detectable, main_effect, same_contrast
 from dashboards.effects import claim as claim_of
 from dashboards.figures import Missing
 from dashboards.standing import Standing
-from data.settings import RetrainSection, set_value
+from data.settings import set_value
+from data.settings_retrain import RetrainSection
 from data.site import Site
 from tests.dashboards.conftest import START, add_effect, add_run
 from training import gate_words

@@ -251,6 +251,26 @@ def places(data: object, place: tuple[object, ...] = ()) -> list[tuple[object, .
     return [place, *(found for key, value in inner for found in places(value, (*place, key)))]
 
 
+@pytest.mark.parametrize(
+    ("text", "japanese"),
+    [
+        ("id: a: b", "コロンを含む値"),
+        ("id: [1", "「]」がありません"),
+        ("id: {a: 1", "「}」がありません"),
+        ("id: @x", "引用符で囲みます"),
+        ("a: 1\nid: \x07", "2行目"),
+        ("id: " + "x" * 1_000_000, "読めるのは1000000文字まで"),
+        ("id: bridges\nversion:\n", "今は （空欄） です"),
+        (f"id: {'x' * 9000} y\n", "…"),
+    ],
+)
+def test_what_is_wrong_is_short_and_in_the_persons_language(text: str, japanese: str) -> None:
+    with pytest.raises(TemplateError) as refused:
+        parse_template(text, "t.yaml", Template)
+    said = "\n".join(row.in_words("ja") for row in refused.value.rows)
+    assert japanese in said and "None" not in said and len(said) < 1500, said
+
+
 @given(place=st.sampled_from(places(WHOLE)), value=STRANGE, drop=st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_whatever_stands_in_a_file_it_loads_or_is_refused_in_words(

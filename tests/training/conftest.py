@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from data.records import caption_id, pair_id
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.site import Site, init_site
 from data.store import Database, now
 from tests.scoring.conftest import write_tiny_encoder

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data.errors import GenbaError
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.snapshots import collect
 from scoring.encoders import Encoder, load_encoder
 from scoring.torchvision_ops import ensure_torchvision

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from tests.conftest import CHECKOUT, ENVIRONMENT
 from tests.training.conftest import Made
 from tests.training.encoders import SIGLIP, again, random_encoder

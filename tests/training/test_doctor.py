@@ -106,12 +106,17 @@ def test_a_job_without_its_worker_is_queued_again_and_its_run_marked(site: Site)
             "UPDATE jobs SET state = 'running', heartbeat_at = ?",
             [now() - STALE_AFTER - timedelta(seconds=1)],
         )
-        db.insert("runs", [{"run_id": "r1", "kind": "retrain", "state": "running", "base_encoder": "demo",
-                            "config": {}, "created_at": now()}])  # fmt: skip
+        db.insert("runs", [{"run_id": name, "kind": "retrain", "state": "running", "base_encoder": "demo",
+                            "config": {}, "created_at": now() - timedelta(hours=hours)}
+                           for name, hours in (("old", 30), ("young", 1))])  # fmt: skip
     assert [one.mended for one in examine(site)] == [True, True]
     with site.connect() as db:
         assert db.value("SELECT state FROM jobs") == "queued"
-        assert db.one("SELECT state, error FROM runs") == {"state": "failed", "error": "interrupted"}
+        states = {row["run_id"]: (row["state"], row["error"]) for row in db.rows("SELECT * FROM runs")}
+        db.execute("DELETE FROM jobs")  # as after a kill at the command line: nothing goes on by itself
+    assert states == {"old": ("failed", "interrupted"), "young": ("running", None)}
+    told = only(examine(site))
+    assert "kept" in told.what and not told.mended and "genba retrain" in told.next
 
 
 def test_a_correction_without_its_pairs_is_not_mended_silently(site: Site) -> None:

@@ -18,7 +18,8 @@ from data.photos import open_photo
 from data.settings import set_value
 from data.site import Site
 from data.store import now
-from scoring.encoders import Encoder, load_encoder, load_for_site, write_encoder
+from scoring.encoder_files import META
+from scoring.encoders import Encoder, load_encoder, load_for_site, source_for_site, write_encoder
 from scoring.onnx_encoder import MANIFEST, find_export
 from tests.training.conftest import Made
 from training import checklist, edge
@@ -52,6 +53,8 @@ def with_model(made: Made, base: str) -> tuple[Site, Encoder]:
     site = made.site
     encoder = load_encoder(base, "cpu", demo_site=True)
     write_encoder(encoder, model_folder(site, MODEL))
+    written = {"fingerprint": source_for_site(site, encoder_of(MODEL)).files_fingerprint}
+    (model_folder(site, MODEL) / META).write_text(json.dumps(written))
     with site.connect() as db:
         row = {"model_id": MODEL, "run_id": "run-1", "arm": "corrected", "state": "candidate",
                "encoder": encoder_of(MODEL), "base_encoder": base, "meta": {}, "created_at": now()}  # fmt: skip
@@ -79,7 +82,7 @@ def answers_by_torch(encoder: Encoder, folder: Path, photo: Path) -> list[str]:
     for item in json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["items"]:
         texts = [encoder.encode_texts(prompts).mean(0) for prompts in item["prompts"]]
         best = int(np.argmax([text / np.linalg.norm(text) @ vector for text in texts]))
-        lines.append(f"{item['name']} {item['answers'][best]}")
+        lines.append(f"{item['label']} {item['answers'][best]}")
     return lines
 
 
@@ -90,6 +93,21 @@ def run_program(folder: Path, photo: Path) -> list[str]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def test_damaged_weights_are_not_exported_and_do_not_score(
+    small: tuple[Site, Encoder], tmp_path: Path
+) -> None:
+    site, _ = small
+    weights = model_folder(site, MODEL) / "open_clip_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 0x40
+    weights.write_bytes(bytes(content))
+    with pytest.raises(GenbaError, match="not those that its retraining wrote"):
+        export(site, MODEL, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(GenbaError, match="not those that its retraining wrote"):
+        load_for_site(site, encoder_of(MODEL), "cpu")
 
 
 def test_an_export_answers_as_its_model_and_runs_without_torch(small: tuple[Site, Encoder]) -> None:
@@ -108,7 +126,17 @@ def test_an_export_answers_as_its_model_and_runs_without_torch(small: tuple[Site
     assert (row["model_id"], row["precision"], row["exported_by"]) == (MODEL, "fp32", "佐藤")
     assert row["report"]["checklist"] == event["detail"]["checklist"] == signed
     text = (folder / "classify.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()[1:]) == 10  # besides the line that says what it is
+    assert len(text.splitlines()[1:]) == 13  # besides the line that says what it is
+    told = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["items"]
+    assert [item["label"] for item in told] == [
+        site.template().slot(item["name"]).label["ja"] for item in told
+    ]
+    for wrong in ([], [str(folder / "none.jpg")], [str(folder / "prompts.json")]):
+        done = subprocess.run(
+            [sys.executable, str(folder / "classify.py"), *wrong], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1 and "python classify.py photo.jpg" in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
     for photo in photo_paths(site)[:2]:
         assert run_program(folder, photo) == answers_by_torch(encoder, folder, photo)
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []

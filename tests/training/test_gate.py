@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from data.messages import LANGUAGES, catalogue
 from tests.conftest import CHECKOUT
 from training.checklist import question_names, questions
-from training.gate import CHECKS, FORGETTING, GENERAL, Check, Evidence, allows, judge
-from training.gate_words import against, sentence, title
+from training.gate import CHECKS, FORGETTING, GENERAL, Check, Evidence, allows, judge, proven_falls
+from training.gate_words import against, change, sentence, title, told
 
 PRIMARY, MARGIN = "retrieval/recall_at_1_text_to_image", 0.02
 METRIC = "recall_at_1_text_to_image"
@@ -210,6 +210,29 @@ def test_single_items_that_fell_are_told_though_they_do_not_decide() -> None:
     assert "Single items that are worse, which do not decide: accuracy_count −15.0 points" in sentence(
         check, "en"
     )
+
+
+def test_what_of_the_model_is_proven_worse_is_known_whichever_check_says_so() -> None:
+    """Of the model itself: not of the arms, not what is not proven, not the parts of slices."""
+    item = model_effect(-0.2, -0.1, "slots", metric="accuracy_count")
+    whole = model_effect(-0.2, -0.1, "slots", metric="accuracy")
+    unproven = model_effect(-0.3, 0.1, FORGETTING)
+    arm = effect(-0.2, -0.1, task="slots", metric="accuracy_part")
+    checks = judged(of_model=[model_effect(0.0, 0.1), unproven, item, whole], effects=[*GOOD.effects, arm],
+                    gaps=[gap(-0.3, -0.1)])  # fmt: skip
+    assert checks["forgetting"].falls and checks["slices"].falls and arm in checks["others"].facts["details"]
+    found = proven_falls(checks.values())
+    assert [row["metric"] for row in found] == ["accuracy", "accuracy_count"]
+    assert proven_falls(judged().values()) == ()
+
+
+def test_names_in_words_stand_in_the_sentence_and_say_of_which_captions_they_are() -> None:
+    row = model_effect(-0.1, -0.05, FORGETTING)
+    assert "right before" in change(row, "en")
+    named = change(row, "en", lambda task, metric, language: "Found, right ones")
+    assert named.startswith("Found, right ones −7.5 points")
+    check = Check("others", "refused", {"n": 1, "details": ()}, (row,))
+    assert "Found it" in told(check, "en", lambda task, metric, language: "Found it")["text"]
 
 
 def test_every_message_of_the_room_has_a_japanese_entry_with_the_same_placeholders() -> None:

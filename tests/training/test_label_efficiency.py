@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.snapshots import collect
 from scoring.encoders import load_encoder
 from tests.training.conftest import Made

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from data.errors import GenbaError
-from data.settings import RetrainSection, set_value
+from data.settings import set_value
+from data.settings_retrain import RetrainSection
 from data.site import Site
 from data.snapshots import collect
 from data.templates import load_template

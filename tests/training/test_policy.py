@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from data.messages import LANGUAGES, catalogue
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from training.policy import Audited, Standing, decide
 from training.policy_words import sentences
 
@@ -119,10 +119,13 @@ CASES = {
 }  # fmt: skip
 SAID = {
     "due": ["starts now", "120 captions were fixed since the last retraining; the rule asks for 100",
-            "fell from 20.0 % to 10.0 %, by 50.0 % of itself; the rule asks for 25.0 %", "schedule 0 3 * * *"],
+            "fell from 20.0 % of all the site's captions at the last retraining to 10.0 %, by 50.0 % of that; the rule "
+            "asks for 25.0 %", "schedule 0 3 * * *"],
     "held": ["The next retraining starts at Nov 25, 2026, 6:00", "Between 00:00 and 06:00 none starts"],
     "active": ["waits or runs now"],
-    "waits": ["after 880 more fixed captions: 120 of 1,000", "10.0 % or less; it is 18.0 %, and was 20.0 %",
+    "waits": ["after 880 more fixed captions: 120 of 1,000",
+              "10.0 % or less of all the site's captions; by today's audit they are 18.0 %, and at the last retraining "
+              "they were 20.0 %",
               "It starts at Nov 26, 2026, 3:00"],
     "waits for an audit": ["waits for an audit with answers", "if a caption is fixed by then"],
     "never": ["no rule is set"],

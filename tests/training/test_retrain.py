@@ -19,7 +19,7 @@ import torch
 
 from data.errors import GenbaError
 from data.jobs import JobCancelled
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.site import Site
 from data.store import now
 from scoring.encoders import load_encoder, load_for_site
@@ -320,12 +320,17 @@ def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(small_site: Sma
     assert values[0] == values[1]
 
 
-def test_a_killed_run_of_other_settings_is_marked_as_interrupted(small_site: Small) -> None:
+def test_a_killed_run_of_other_settings_keeps_what_it_finished(
+    small_site: Small, caplog: pytest.LogCaptureFixture
+) -> None:
     made = small_site(retrain=QUICK)
-    killed_at(made.site, "original, seed 0")
+    killed_at(made.site, "corrected, seed 0")
+    (left,) = table(made.site, "runs")
+    finished = runs.work_folder(made.site, left["run_id"]) / "original-0.safetensors"
     retrain(made.site, seeds=2)
-    states = {run["state"]: run["error"] for run in table(made.site, "runs")}
-    assert states == {"failed": "interrupted", "done": None}
+    assert "asked for something else" in caplog.text and finished.exists()
+    assert sorted(run["state"] for run in table(made.site, "runs")) == ["done", "running"]
+    assert retrain(made.site) == left["run_id"]
 
 
 def test_a_run_killed_long_ago_does_not_go_on(small_site: Small) -> None:

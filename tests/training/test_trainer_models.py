@@ -33,9 +33,24 @@ def test_a_locked_tower_keeps_its_weights_and_statistics(tmp_path: Path, vision:
     assert sides == {"text" if lock == "image" else "image"}
     assert "logit_scale" in moved
     assert ("logit_bias" in moved) == (lock == "text")
-    if lock == "text" and vision != "vit":
-        assert any("running_mean" in name for name in moved)
+    assert not any("running_" in name for name in moved)
     assert all(parameter.requires_grad for parameter in encoder.model.parameters())
+
+
+@pytest.mark.parametrize("vision", ["resnet", "mobile"])
+def test_batch_norm_keeps_the_statistics_of_the_base_unless_asked(tmp_path: Path, vision: str) -> None:
+    """A base with folded layers has neutral ones (mean 0, variance 1): those of a batch would undo its weights."""
+    moved = {}
+    for batch_norm in ("frozen", "batch"):
+        encoder = random_encoder(tmp_path / batch_norm, vision, "bert")
+        before = weights(encoder)
+        fine_tune(encoder, *lesson(24), Plan(**{**vars(PLAN), "batch_norm": batch_norm}))
+        moved[batch_norm] = {
+            name
+            for name, value in weights(encoder).items()
+            if "running_mean" in name and not torch.equal(value, before[name])
+        }
+    assert not moved["frozen"] and moved["batch"]
 
 
 def test_a_locked_text_tower_reads_every_caption_once(tmp_path: Path) -> None:

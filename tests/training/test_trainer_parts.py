@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.errors import GenbaError
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from training.augment import Draws, augmented
 from training.loss import contrastive_loss
 from training.plan import Plan, photo_order

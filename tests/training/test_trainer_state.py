@@ -24,7 +24,7 @@ from annotate.pages.jobs_strip import message_words, progress_words
 from data import jobs
 from data.errors import GenbaError
 from data.messages import translator
-from data.settings import RetrainSection
+from data.settings_retrain import RetrainSection
 from data.snapshots import collect
 from scoring.encoders import load_for_site
 from tests.conftest import CHECKOUT, ENVIRONMENT
