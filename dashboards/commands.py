@@ -58,9 +58,17 @@ def export(
         f"{result.folder}: {result.captions} captions of {result.photos} photos ({counts}), "
         f"{result.captions_per_second:.0f} captions/s.",
         *(f"Left out: {n} captions ({reason})." for reason, n in result.left_out.items()),
-        f"Read back: genba ingest SITE {result.folder}",
+        "Read back: " + _read_back(result.folder, format_, with_photos),
     ]
     return dataclasses.asdict(result), "\n".join(lines)
+
+
+def _read_back(folder: str, format_: str, with_photos: bool) -> str:
+    """The commands. Copies of photos are other files than the originals, so they are read into a site of their own."""
+    new = f"genba init NEW --photos {folder} --template NAME, then: genba ingest NEW {folder}"
+    if format_ == "webdataset":  # its photos lie inside the tars
+        return f"for one in {folder}/*.tar; do tar -xf $one -C {folder}; done; {new}"
+    return new if with_photos or format_ == "hf" else f"genba ingest SITE {folder}"
 
 
 @verb(VERBS)
