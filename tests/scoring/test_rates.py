@@ -86,6 +86,7 @@ def test_scaled_decoding_ranks_alike(shared, tmp_path, encoder):
     assert found["spearman"] > 0.9 and abs(found["auroc_points"]) < 20, "of 20 pairs and a random encoder"
 
 
+@pytest.mark.long
 def test_a_large_site_is_ranked_and_ranked_again(tiny_encoder, tmp_path):
     """Small here: every pair, then the corrected ones alone, in processes of their own."""
     found = large_site(600, f"local-dir:{tiny_encoder}")

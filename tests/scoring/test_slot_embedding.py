@@ -60,7 +60,7 @@ def test_by_meaning_with_a_real_encoder(real: Encoder) -> None:
     assert both["defect"] == Found("rust", "words", 1.0)
 
 
-@pytest.mark.parametrize("pack", ["infrastructure", "parts"])
+@pytest.mark.parametrize("pack", [pytest.param("infrastructure", marks=pytest.mark.long), "parts"])
 def test_held_out_words_are_read_rightly_or_not_at_all(pack: str, real: Encoder) -> None:
     reader = Reader.of(load_template(pack), "en", real.encode_texts)
     assert reader.calibration.is_good and reader.calibration.precision >= 0.75

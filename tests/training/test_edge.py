@@ -167,7 +167,7 @@ def test_it_is_an_encoder_for_scoring(small: tuple[Site, Encoder]) -> None:
         write_encoder(exported, site.root / "models" / "again")
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("fp16", marks=pytest.mark.long), "int8"])
 def test_smaller_ones_keep_the_answers_of_the_demo_encoder(
     precision: str, small_site: Callable[..., Made], tiny_encoder: Path
 ) -> None:
