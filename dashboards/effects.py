@@ -16,6 +16,7 @@ from dashboards.figures import Missing
 from dashboards.standing import LAST_RUN_SQL
 from data.records import Metric
 from data.site import Site
+from training.arm_runs import is_running
 
 Verdict = Literal["better", "worse", "undecided"]
 # What may be claimed of a run: a gain only beyond the reworded arm. "style": better than the original captions, but not
@@ -80,7 +81,7 @@ class Run:
 
     run_id: str
     kind: str
-    state: str  # running, done, failed, cancelled
+    state: str  # running, interrupted (killed: the same goes on with it), done, failed, cancelled
     snapshot_id: str | None
     base_encoder: str
     config: dict[str, Any]
@@ -122,8 +123,12 @@ ORDER BY r.created_at DESC, r.run_id
 
 def runs(site: Site) -> list[Run]:
     """Every run, newest first."""
+    is_at_work = is_running(site)
     with site.connect() as db:
         rows = db.rows(RUNS_SQL)
+    for row in rows:
+        if row["state"] == "running" and not is_at_work:
+            row["state"] = "interrupted"
     return [Run(**{**row, "arms": tuple(row["arms"] or ())}) for row in rows]
 
 

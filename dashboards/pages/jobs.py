@@ -25,6 +25,7 @@ STATES = {
     "done": ("green", ":material/check_circle:"),
     "failed": ("red", ":material/error:"),
     "cancelled": ("orange", ":material/cancel:"),
+    "interrupted": ("orange", ":material/pause_circle:"),
 }
 
 
@@ -37,6 +38,7 @@ def state_name(state: str, at: Opened) -> str:
         "done": _("done"),
         "failed": _("failed"),
         "cancelled": _("cancelled"),
+        "interrupted": _("interrupted"),
     }.get(state, state)
 
 

@@ -182,6 +182,10 @@ def _one(run: Run, at: Opened) -> None:
                 st.text(claim)
         elif run.state == "running":
             st.text(_("It has not finished yet."))
+        elif run.state == "interrupted":
+            text = _("It was interrupted. What it has finished is kept for a day: it goes on when a retraining with "
+                     "the same settings is started.")  # fmt: skip
+            st.text(text)
         else:
             st.text(_("This retraining has no effects to show."))
         _parts(run, found, at)

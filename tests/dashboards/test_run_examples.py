@@ -81,7 +81,7 @@ def test_examples_are_read_from_the_run_and_private_photos_are_left_out(
     assert answered.kept.items[names[0]]["original"] == Answer(old[2]["image_id"], "wrong")
     assert answered.kept.items[names[0]]["corrected"] == Answer(old[0]["image_id"], "right")
     page = examples_page(worked, "en", monkeypatch)
-    assert "Nearest words to the right photo" in page and "Found first: " in page and "wrong" in page
+    assert "Nearest words to the right photo" in page and "Found first" in page and "wrong" in page
     assert "No pictures" not in page
     with worked.connect() as db:
         from tests.dashboards.conftest import add_correction

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from dashboards import run_charts, run_figures, run_words, words
+from dashboards import effects, run_charts, run_figures, run_words, words
 from dashboards.effects import Effect
 from data.messages import translator
 from data.settings import set_value
@@ -18,6 +18,7 @@ from data.store import now
 from tests.dashboards.conftest import add_model
 from tests.dashboards.test_pages import LANGUAGES, NASTY, rerun, show, texts
 from tests.training.gates import slice_gap
+from training.arm_runs import lock
 from training.checklist import gaps_to_look_at, question_names, questions, sign
 from training.edge_check import Comparison, Speed
 from training.label_efficiency import Equivalent
@@ -211,6 +212,14 @@ def test_a_running_retraining_shows_its_progress_and_is_cancelled(
     rerun(at)
     with worked.connect() as db:
         assert db.value("SELECT cancel_requested FROM jobs") is True
+
+
+def test_a_killed_run_is_told_as_interrupted(worked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with worked.connect() as db:
+        db.execute("UPDATE runs SET state = 'running', finished_at = NULL")
+    assert "interrupted" in texts(show("runs", worked, "en", monkeypatch))
+    with lock(worked):  # somebody is at work
+        assert {run.state for run in effects.runs(worked)} == {"running"}
 
 
 def test_older_models_can_be_taken_up_again(worked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
