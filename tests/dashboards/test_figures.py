@@ -83,6 +83,7 @@ def test_cost_is_hours_times_wage_plus_compute(worked: Site) -> None:
     with worked.connect() as db:
         row = {"run_id": "typed", "kind": "retrain", "state": "done", "base_encoder": "demo", "config": {},
                "created_at": START, "seconds": 1800.0}  # fmt: skip
+        db.execute("DELETE FROM runs")
         db.insert("runs", [row])  # at a terminal: no job knows of it
         for name, minutes in (("retrain", 30), ("score", 15), ("demo-crew", 600)):
             db.insert("jobs", [{"job_id": name, "name": name, "arguments": {}, "state": "done", "requested_by": "",
