@@ -1,7 +1,7 @@
 """Do corrections help, on real photos? One command; whatever comes out is written down.
 
     python -m training.evidence rooms steel               # docs/evidence/rooms.json, steel.json and a .md of each
-    python -m training.evidence --demo demo-site/site     # the demo after its crew's work
+    python -m training.evidence --demo demo-site/site     # the retraining that the demo made after its crew's work
 
 Each set is a site of its own (training/evidence_sets.py), retrained as any site is (training/retrain.py): the captions,
 the wording and the held-out photos are fixed by the seed before the first arm trains. The plots are drawn by
@@ -43,6 +43,7 @@ SELECT task, metric, arm, share, any_value(labels) AS labels, avg(value) AS valu
     max(value) AS most, any_value(unit) AS unit, any_value(higher_is_better) AS higher_is_better, count(*) AS seeds
 FROM efficiency WHERE run_id = ? GROUP BY task, metric, arm, share ORDER BY task, metric, arm, share
 """
+LAST = "SELECT run_id FROM runs WHERE state = 'done' AND kind = 'retrain' ORDER BY created_at DESC LIMIT 1"
 EQUIVALENTS = (
     "SELECT * EXCLUDE (run_id) FROM label_equivalents WHERE run_id = ? ORDER BY task, metric, arm, share"
 )
@@ -54,6 +55,20 @@ def measure(name: str, site: Site) -> Row:
 
     with progress_bar(name) as progress:
         run_id = retrain(site, device="cpu", progress=progress)
+    return read(name, site, run_id)
+
+
+def last_retraining(site: Site) -> str:
+    """Id of the newest finished one. Raises GenbaError where there is none."""
+    with site.connect() as db:
+        found = db.value(LAST)
+    if found is None:
+        raise GenbaError(f"{site.root} has no finished retraining.", next=f"genba retrain {site.root}")
+    return str(found)
+
+
+def read(name: str, site: Site, run_id: str) -> Row:
+    """Everything that a finished run measured."""
     with site.connect() as db:
         run = db.one("SELECT snapshot_id, base_encoder, seconds, config FROM runs WHERE run_id = ?", [run_id])
         assert run is not None
@@ -136,7 +151,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--demo", type=Path, help="a demo site whose crew has answered")
+    parser.add_argument("--demo", type=Path, help="a demo site that has retrained")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--folder", type=Path, help="where the sites are made, and found again")
@@ -163,7 +178,8 @@ def main() -> None:
                 site = Site.open(folder / "site") if is_made else make_site(name, folder, settings)
                 _write(measure(name, site), given.out)
             if given.demo:
-                _write(measure("demo", Site.open(given.demo)), given.out)
+                demo = Site.open(given.demo)
+                _write(read("demo", demo, last_retraining(demo)), given.out)
     except GenbaError as error:
         sys.exit(str(error))
 
