@@ -243,7 +243,7 @@ def _transaction(db: Database) -> Iterator[Database]:
 def _opened(path: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file, attached to this process's engine, and let go at the end for the next process."""
     started, is_well = time.monotonic(), False
-    connection = _engine(path, os.getpid()).cursor()
+    connection = _engine(path).cursor()
     try:
         _attach(connection, path, wait_seconds)
         yield connection
@@ -257,11 +257,10 @@ def _opened(path: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnecti
 
 
 @functools.lru_cache(maxsize=4)
-def _engine(path: Path, process_id: int) -> duckdb.DuckDBPyConnection:
+def _engine(path: Path) -> duckdb.DuckDBPyConnection:
     """DuckDB without a file, kept: to make one takes 16 ms of a processor, to attach a file to it 3 (decision 2).
 
-    One for each site, because what does not fit into memory goes beside its store. Never one from before a fork
-    (`process_id`): its threads are gone.
+    One for each site, because what does not fit into memory goes beside its store.
     """
     import duckdb
 
@@ -269,6 +268,7 @@ def _engine(path: Path, process_id: int) -> duckdb.DuckDBPyConnection:
 
 
 atexit.register(_engine.cache_clear)  # its threads end before the interpreter's own parts are taken down
+os.register_at_fork(before=_engine.cache_clear)  # in the child they would be gone, and its end would be a crash
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, wait_seconds: float) -> None:

@@ -75,10 +75,14 @@ def test_the_file_is_free_after_a_transaction_however_it_ended(tmp_path: Path) -
 
 def test_a_forked_process_has_an_engine_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "genba.duckdb"
-    with connect(path) as db:
-        db.set_state("parent", 1)
+    for one in (path, *(tmp_path / f"other-{number}.duckdb" for number in range(5))):
+        with connect(one) as db:
+            db.set_state("parent", 1)
     child = os.fork()
     if child == 0:
+        for number in range(5):  # more than are kept
+            with connect(tmp_path / f"other-{number}.duckdb") as db:
+                db.set_state("child", 1)
         with connect(path) as db:
             db.set_state("child", 2)
         os._exit(0)
