@@ -69,7 +69,8 @@ def _axis(of: Effect, zero: float, width: float, language: str) -> Axis:
                 f"{sign}{number(abs(count * step), language, digits)}",
             )
         )
-    title = translator(language)("Change in {unit}").format(unit=words.unit_name(of, language))
+    _ = translator(language)
+    title = _("Change in {unit}").format(unit=words.unit_name(of, language))
     return Axis(title, tuple(ticks))
 
 

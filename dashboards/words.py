@@ -287,7 +287,8 @@ class Step:
 
 def _proven(at: Standing, language: str) -> str:
     """That a gain is proven and falls are too; "" where nothing fell."""
-    text = translator(language)("Its gain is proven; falls against the encoder in use are proven too: {n}.")
+    _ = translator(language)
+    text = _("Its gain is proven; falls against the encoder in use are proven too: {n}.")
     return text.format(n=number(len(at.falls), language)) if at.falls else ""
 
 
@@ -295,9 +296,8 @@ def falls_sentence(at: Standing, language: str) -> str:
     """What of the model that is to be promoted is proven worse, by the gate; "" where nothing is."""
     if not at.falls or at.template is None:
         return ""
-    text = translator(language)(
-        "The model that is to be promoted is proven worse than the encoder in use: {change}."
-    )
+    _ = translator(language)
+    text = _("The model that is to be promoted is proven worse than the encoder in use: {change}.")
     named = partial(metric_name, labels=slot_labels(at.template, language))
     return text.format(change=gate_words.changes(at.falls, language, named))
 
