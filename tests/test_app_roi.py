@@ -76,9 +76,8 @@ def test_assumptions_are_given_saved_and_used(web: Web, browser: Browser, langua
         expect(main).to_contain_text(AUTHOR)
         pays = {"ja": "採算がとれています", "en": "It pays: over 12 months"}[language]
         expect(main).to_contain_text(pays, timeout=WAIT_MS)
-        expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(
-            2
-        )  # what it brings, what it depends on
+        # what it costs (the run's computing), what it brings, what it depends on
+        expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(3)
         assert "pwned" not in page.title()
         assert page.locator("[data-testid=stMain] img[src=x]").count() == 0
     assert complaints == []
