@@ -286,10 +286,10 @@ def test_a_killed_process_comes_back_and_nothing_saved_is_lost(demo_done: Runnin
     assert demo_done.rows("SELECT correction_id FROM corrections ORDER BY 1") == before
 
 
-def test_a_second_up_says_who_holds_the_port(demo_done: Running) -> None:
+def test_a_second_up_says_where_the_site_is_up(demo_done: Running) -> None:
     second = genba("up", str(demo_done.site.root))
     assert second.returncode == 1
-    assert "web.port in genba.toml" in second.stderr and "held by process" in second.stderr
+    assert f"already up at http://127.0.0.1:{demo_done.site.settings.web.port}" in second.stderr
 
 
 def test_interrupt_stops_all_and_the_site_is_clean(demo_done: Running) -> None:
