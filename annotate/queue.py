@@ -33,17 +33,18 @@ MIXED_FROM = 20  # waiting pairs; a twentieth of fewer is none
 ENDINGS = (".csv", ".jsonl", ".parquet")
 REVIEW_EVERY = 4  # claims; while second opinions wait, one of so many is one, so that the queue goes on
 
+UNJUDGED = """{of}pair_id NOT IN (SELECT old_pair_id FROM corrections WHERE state = 'active')
+      AND {of}pair_id NOT IN (SELECT pair_id FROM drafts WHERE state = 'in_lot')"""
 # What nobody has judged yet. A correction's own new pairs are a person's work already, a draft in an open lot waits for
 # its lead, and a photo that somebody called unusable or private leaves the queue with all its captions.
 # NOT IN, of columns that are never NULL: DuckDB makes a correlated NOT EXISTS three times as slow on a million pairs.
-WAITING = """
+WAITING = f"""
     FROM pairs p
     LEFT JOIN scores s ON s.pair_id = p.pair_id AND s.encoder = $encoder
     LEFT JOIN audits a ON a.pair_id = p.pair_id
     WHERE p.origin IN ('legacy', 'draft')
       AND (s.pair_id IS NOT NULL OR p.state = 'missing')
-      AND p.pair_id NOT IN (SELECT old_pair_id FROM corrections WHERE state = 'active')
-      AND p.pair_id NOT IN (SELECT pair_id FROM drafts WHERE state = 'in_lot')
+      AND {UNJUDGED.format(of="p.")}
       AND p.image_id NOT IN (
           SELECT o.image_id FROM corrections c JOIN pairs o ON o.pair_id = c.old_pair_id
           WHERE c.state = 'active' AND c.verdict IN ('unusable', 'private'))
@@ -61,14 +62,12 @@ TOP = f"""
 """
 # The ids at the front of the ranked queue, at most $front of each kind. Found from few columns and without a join, and
 # looked up by the index afterwards, they spare a page a join of all pairs with all scores.
-UNJUDGED = """pair_id NOT IN (SELECT old_pair_id FROM corrections WHERE state = 'active')
-    AND pair_id NOT IN (SELECT pair_id FROM drafts WHERE state = 'in_lot')
-    AND pair_id NOT IN (SELECT pair_id FROM audits)"""
+MAY_STAND = f"{UNJUDGED.format(of='')} AND pair_id NOT IN (SELECT pair_id FROM audits)"
 FRONT = f"""
     SELECT pair_id, false AS is_missing FROM queue_first
-    UNION ALL (SELECT pair_id, true FROM pairs WHERE state = 'missing' AND origin IN ('legacy', 'draft') AND {UNJUDGED}
+    UNION ALL (SELECT pair_id, true FROM pairs WHERE state = 'missing' AND origin IN ('legacy', 'draft') AND {MAY_STAND}
         ORDER BY pair_id LIMIT $front)
-    UNION ALL (SELECT pair_id, false FROM scores WHERE encoder = $encoder AND {UNJUDGED}
+    UNION ALL (SELECT pair_id, false FROM scores WHERE encoder = $encoder AND {MAY_STAND}
         ORDER BY coalesce(priority, risk) DESC, pair_id LIMIT $front)
 """
 FRONT_SIZE = 400

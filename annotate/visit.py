@@ -40,7 +40,7 @@ class Visit:
     annotations: set[int] = field(default_factory=set)  # ids seen
     unusable: list[dict[str, Any]] = field(
         default_factory=list
-    )  # of the tasks read last (annotate/unusable.py)
+    )  # of the tasks read last: annotate/unusable.py
     people: dict[int, tuple[str, bool]] = field(default_factory=dict)  # user id -> annotator, simulated
     drafts: dict[str, Draft] = field(default_factory=dict)  # pair_id -> what the page of its task began with
 

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from dashboards.figures import Missing
-from dashboards.standing import LAST_RUN_SQL
 from data.records import Metric
 from data.site import Site
 from training.arm_runs import is_running
+from training.runs import LAST_RUN_SQL
 
 Verdict = Literal["better", "worse", "undecided"]
 # What may be claimed of a run: a gain only beyond the reworded arm. "style": better than the original captions, but not

@@ -11,6 +11,7 @@ from data.site import Site
 from data.templates import Template
 from training import registry
 from training.gate import Check, proven_falls
+from training.runs import LAST_RUN_SQL
 
 Gate = Literal["none", "refused", "sign", "open"]  # sign: only the checklist is missing
 
@@ -32,9 +33,7 @@ class Standing:
     active_jobs: tuple[str, ...]
     after_corrections: int  # retrain.after_corrections of genba.toml; 0 = no policy
     gate: Gate = "none"  # what stands between the candidate and its promotion
-    falls: tuple[
-        dict[str, Any], ...
-    ] = ()  # proven ones of that model, of the gate; nothing has to be promoted: none
+    falls: tuple[dict[str, Any], ...] = ()  # proven ones of that model; nothing has to be promoted: none
     template: Template | None = None  # names the items of what fell; None: nothing fell
 
 
@@ -46,11 +45,6 @@ SELECT (SELECT count(*) FROM pairs WHERE origin IN ('legacy', 'draft')) AS pairs
 """
 SINCE_SQL = """
 SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active' AND verdict = 'fix' AND created_at > ?
-"""
-LAST_RUN_SQL = """
-SELECT run_id, created_at FROM runs r
-WHERE state = 'done' AND EXISTS (SELECT 1 FROM effects e WHERE e.run_id = r.run_id)
-ORDER BY created_at DESC LIMIT 1
 """
 
 

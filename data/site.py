@@ -19,13 +19,7 @@ if TYPE_CHECKING:
     from data.templates import Template
 
 SUBFOLDERS = ("vectors", "snapshots", "runs", "models", "templates", "served", "label-studio", "logs")
-WORK = (
-    "vectors",
-    "snapshots",
-    "runs",
-    "models",
-    "served",
-)  # of them, those that hold what the store knows of
+WORK = ("vectors", "snapshots", "runs", "models", "served")  # those that hold what the store knows of
 
 
 @dataclass(frozen=True)

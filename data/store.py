@@ -268,7 +268,8 @@ def _engine(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 atexit.register(_engine.cache_clear)  # its threads end before the interpreter's own parts are taken down
-os.register_at_fork(before=_engine.cache_clear)  # in the child they would be gone, and its end would be a crash
+# In a forked child the threads would be gone, and the engine's end a crash
+os.register_at_fork(before=_engine.cache_clear)
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, wait_seconds: float) -> None:

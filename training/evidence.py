@@ -25,6 +25,7 @@ from data.command_line import progress_bar
 from data.errors import GenbaError
 from data.settings_retrain import RetrainSection
 from data.site import Site
+from training.runs import LAST_RUN_SQL
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence"
 # Two cores. Of the small real encoder the text tower is by far the dearer (seven layers of 40 tokens, beside a
@@ -43,7 +44,6 @@ SELECT task, metric, arm, share, any_value(labels) AS labels, avg(value) AS valu
     max(value) AS most, any_value(unit) AS unit, any_value(higher_is_better) AS higher_is_better, count(*) AS seeds
 FROM efficiency WHERE run_id = ? GROUP BY task, metric, arm, share ORDER BY task, metric, arm, share
 """
-LAST = "SELECT run_id FROM runs WHERE state = 'done' AND kind = 'retrain' ORDER BY created_at DESC LIMIT 1"
 EQUIVALENTS = (
     "SELECT * EXCLUDE (run_id) FROM label_equivalents WHERE run_id = ? ORDER BY task, metric, arm, share"
 )
@@ -61,7 +61,7 @@ def measure(name: str, site: Site) -> Row:
 def last_retraining(site: Site) -> str:
     """Id of the newest finished one. Raises GenbaError where there is none."""
     with site.connect() as db:
-        found = db.value(LAST)
+        found = db.value(LAST_RUN_SQL)
     if found is None:
         raise GenbaError(f"{site.root} has no finished retraining.", next=f"genba retrain {site.root}")
     return str(found)

@@ -95,6 +95,13 @@ def note(site: Site, run_id: str, more: Row) -> None:
         )
 
 
+# The newest finished one that measured something.
+LAST_RUN_SQL = """
+SELECT run_id, created_at FROM runs r
+WHERE state = 'done' AND EXISTS (SELECT 1 FROM effects e WHERE e.run_id = r.run_id)
+ORDER BY created_at DESC LIMIT 1
+"""
+
 EARLIER_SQL = """
 SELECT e.* FROM effects e JOIN runs r USING (run_id) WHERE r.state = 'done' AND r.kind = 'retrain'
 ORDER BY r.created_at DESC, e.run_id
