@@ -116,17 +116,21 @@ def ingest(
     kind: str,
 ) -> Outcome:
     """Read photos and captions (or, with --as, masks and depth maps). Doing it again adds nothing twice."""
+    from data.rejects import told
+
     opened = Site.open(site)
     with progress_bar("ingest") as progress:
         if kind == "captions":
+            from data.ingest import REASONS
             from data.ingest import ingest as run
 
             result = dataclasses.asdict(run(opened, source, format_, image_column, caption_column, progress))
         else:
-            from data.dense_labels import ingest_labels
+            from data.dense_labels import REASONS, ingest_labels
 
             result = dataclasses.asdict(ingest_labels(opened, source, kind, progress=progress))
-    return result, f"{counted(result)}\nNext: genba score {site}"
+    following = f"Next: genba {'score' if kind == 'captions' else 'retrain'} {site}"  # masks and depth serve its tasks
+    return result, "\n".join(filter(None, [counted(result), told(opened, source, result["rejected"], REASONS), following]))
 
 
 @verb(cli)

@@ -48,21 +48,25 @@ LABEL_WIDTH = 180  # px, so that charts of different units line up
 
 
 def look(chart: Any) -> Chart:
-    """The one look of all charts. Their own rows come first (`data` of a layered chart): Streamlit's button "Show data"
-    in the corner shows the first data alone, which else is the line at zero."""
-    return (
-        chart.configure(font=FONT, background="transparent", padding={"left": 4, "right": 12, "top": 6, "bottom": 4})
-        .configure_view(stroke=None)
-        .configure_axis(
+    """The one look of all charts, set on the chart itself: each of Altair's configure_...() would copy the whole chart,
+    which took as long as building it. Their own rows come first (`data` of a layered chart): Streamlit's button "Show
+    data" in the corner shows the first data alone, which else is the line at zero."""
+    import altair as alt
+
+    chart.config = alt.Config(
+        font=FONT, background="transparent", padding={"left": 4, "right": 12, "top": 6, "bottom": 4},
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
             labelColor=INK, titleColor=MUTED, gridColor=GRID, domainColor="#b8c0cc", tickColor="#b8c0cc",
             labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelLimit=260, titlePadding=8,
-        )
-        .configure_legend(
+        ),
+        legend=alt.LegendConfig(
             labelColor=INK, titleColor=MUTED, labelFontSize=12, titleFontSize=12, orient="top", title=None,
             symbolStrokeWidth=2, labelLimit=300,
-        )
-        .configure_title(fontSize=13, color=INK, fontWeight=600, anchor="start")
+        ),
+        title=alt.TitleConfig(fontSize=13, color=INK, fontWeight=600, anchor="start"),
     )  # fmt: skip
+    return chart  # type: ignore[no-any-return]
 
 
 def numbers(chart: Chart, language: str) -> pandas.DataFrame:

@@ -36,7 +36,7 @@ REASONS = {
     "not_found": "no photo of the site has this name",
     "ambiguous": "several photos have this name, in different folders",
     "wrong_size": "neither the size nor the proportions of its photo",
-    "unknown_class": "a class number that classes.json does not name",
+    "unknown_class": "a class that neither classes.json nor the site's masks name",
     "nothing_labelled": "every pixel is to be ignored",
     "duplicate": "a second label of the same photo in the same folder",
     "no_shape": "an annotation that is neither polygon, brush nor run lengths, such as a box",
@@ -49,10 +49,11 @@ class LabelsResult:
     """files = added + known + all rejected."""
 
     files: int
-    added: int
+    added: int  # new, or other than the photo's label so far
     known: int
     rejected: dict[str, int]  # reason (a key of REASONS) -> files; each stands in the table rejects
     other_size: int  # of those taken: not the photo's size, but its proportions
+    replaced: int = 0  # of those added: the photo had another label
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,12 @@ def label_files(site: Site, db: Database, kind: str) -> dict[str, LabelFile]:
     }
 
 
-def class_names(db: Database) -> dict[int, str]:
-    """Class number -> name, over all masks of the site."""
+def class_names(db: Database, but: str | None = None) -> dict[int, str]:
+    """Class number -> name, over all masks of the site. but: a drawn file whose masks are left out."""
     names: dict[int, str] = {}
     for row in db.rows("SELECT DISTINCT meta -> '$.classes' AS classes, meta -> '$.present' AS present "
-                       "FROM dense_labels WHERE kind = 'masks'"):  # fmt: skip
+                       "FROM dense_labels WHERE kind = 'masks' AND (meta ->> '$.source') IS DISTINCT FROM ?",
+                       [but or ""]):  # fmt: skip
         names.update({int(number): name for number, name in row["classes"].items()})
         for number in row["present"]:
             names.setdefault(int(number), str(number))

@@ -154,8 +154,10 @@ class LabelRun:
                 continue
             self.met[one.label.image_id] = one.item
             self.counts["other_size"] += one.other_size
-            is_known = _alike(self.known.get(one.label.image_id), one.label)
+            before = self.known.get(one.label.image_id)
+            is_known = _alike(before, one.label)
             self.counts["known" if is_known else "added"] += 1
+            self.counts["replaced"] += before is not None and not is_known
             if not is_known:
                 rows.append({"image_id": one.label.image_id, "kind": self.kind, "path": self._kept(one.label.path),
                              "meta": one.label.meta, "added_at": now()})  # fmt: skip
@@ -171,7 +173,8 @@ class LabelRun:
         db.execute("DELETE FROM rejects WHERE source = ? AND rejected_at < ?", [self.source, self.started_at])
         counts = self.counts
         result = LabelsResult(
-            counts["files"], counts["added"], counts["known"], dict(self.rejected.most_common()), counts["other_size"]
+            counts["files"], counts["added"], counts["known"], dict(self.rejected.most_common()), counts["other_size"],
+            counts["replaced"],
         )  # fmt: skip
         if result.added:
             db.event("genba", f"ingest.{self.kind}", {"source": self.source, **vars(result)})

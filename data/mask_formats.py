@@ -76,9 +76,9 @@ def read_drawn(path: Path) -> list[Drawn]:
     )
 
 
-def paint(drawn: Drawn, numbers: Mapping[str, int], unpainted: int = 0) -> np.ndarray:
+def paint(drawn: Drawn, numbers: Mapping[str, int], unpainted: int = 0, hint: str = "") -> np.ndarray:
     """(H, W) int32 class numbers; `unpainted` where no shape is. Raises PhotoError for a damaged shape or a label
-    without a number.
+    without a number. hint: what to do about the latter.
 
     paint(two overlapping shapes): the one with fewer pixels is painted last, whatever their order in the file.
     """
@@ -86,7 +86,7 @@ def paint(drawn: Drawn, numbers: Mapping[str, int], unpainted: int = 0) -> np.nd
 
     unknown = sorted({shape.label for shape in drawn.shapes} - numbers.keys())
     if unknown:
-        raise PhotoError("unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.")
+        raise PhotoError("unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.{hint}")
     found = np.full((drawn.height, drawn.width), unpainted, np.int32)
     filled = [(shape, shape.pixels()) for shape in drawn.shapes]
     for shape, pixels in sorted(filled, key=lambda one: -int(one[1].sum())):

@@ -3,14 +3,17 @@
     ingest_drawn(site, Path("instances.json"))      # what `genba ingest SITE FILE --as masks` calls
 
 Class numbers come from classes.json beside the file, where there is one, and a class that it does not name is rejected.
-Else a class keeps the number that the site's masks give its name already; a new one gets the file's own number where
-that is free (COCO), else the next free one. 0 is the background, which tools do not draw. The PNG is named by its
-content, so a snapshot that was frozen keeps the mask that it froze.
+Else a class keeps the number that the site's masks give its name already, and one that they do not name is rejected
+too: it is a slip of the pen more often than a new class, and the reason says what to write into classes.json if it is
+one. The first masks of a site name its classes, by the file's own numbers where it has any (COCO); so does the same
+COCO file read again, whose categories say what is meant. 0 is the background, which tools do not draw. The PNG is
+named by its content, so a snapshot that was frozen keeps the mask that it froze.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -48,9 +51,12 @@ def ingest_drawn(
         raise GenbaError(f"{path} holds no annotated photo.", next="genba ingest SITE FILE --as masks")
     meta = mask_meta(path.parent, classes, ignore)
     labels = {shape.label: shape.number for one in drawn for shape in one.shapes}
+    hint = ""
     if not meta["classes"]:
+        declared = str(path) if any(shape.number is not None for one in drawn for shape in one.shapes) else None
         with site.connect() as db:
-            meta["classes"] = numbered(labels, class_names(db))
+            known, others = class_names(db), class_names(db, but=declared)
+        meta["classes"], hint = _classes(labels, known, others, path)
     numbers = {name: number for number, name in meta["classes"].items()}
     if not all(0 <= number <= MOST for number in numbers.values()):
         raise GenbaError(f"Class numbers are 0 to {MOST}, not {sorted(numbers.values())}.",
@@ -61,9 +67,21 @@ def ingest_drawn(
     def check(one: Drawn) -> Checked:
         if one.problem:
             return Checked(one.item, reason=one.problem[0], detail=one.problem[1])
-        return run.check(one.item, one.photos, partial(_painted, site, one, numbers, unpainted))
+        return run.check(one.item, one.photos, partial(_painted, site, one, numbers, unpainted, hint))
 
     return run.take(site, drawn, check, progress or silent)
+
+
+def _classes(
+    labels: Mapping[str, int | None], known: Mapping[int, str], others: Mapping[int, str], path: Path
+) -> tuple[dict[int, str], str]:
+    """The classes that a file's labels may have, and what to say of one that is not among them. others: those of
+    masks that other files brought; while they name nothing but the background, the file names the classes."""
+    every = numbered(labels, known)
+    if not set(others) - {0} or set(labels) <= {*others.values(), every[0]}:
+        return every, ""
+    stated = json.dumps({str(number): name for number, name in every.items()}, ensure_ascii=False)
+    return {0: every[0], **known}, f" If it is a new class: write {stated} to {path.parent / 'classes.json'}."
 
 
 def numbered(labels: Mapping[str, int | None], known: Mapping[int, str]) -> dict[int, str]:
@@ -102,9 +120,9 @@ def _unpainted(classes: Mapping[int, str], ignore: Sequence[int], labels: Mappin
 
 
 def _painted(
-    site: Site, drawn: Drawn, numbers: Mapping[str, int], unpainted: int, image: Image
+    site: Site, drawn: Drawn, numbers: Mapping[str, int], unpainted: int, hint: str, image: Image
 ) -> tuple[Path, np.ndarray]:
-    """The mask's PNG and its numbers. Nothing drawn and no size given: the photo's."""
+    """The mask's PNG and its numbers. Nothing drawn and no size given: the photo's. hint: for an unknown class."""
     import dataclasses
 
     if not drawn.shapes and not drawn.width:
@@ -114,7 +132,7 @@ def _painted(
         raise PhotoError("too_large", f"A mask of {megapixels:.0f} megapixels.")
     if drawn.width < 1 or drawn.height < 1:
         raise PhotoError("wrong_size", f"The mask is {drawn.width} x {drawn.height}.")
-    values = paint(drawn, numbers, unpainted)
+    values = paint(drawn, numbers, unpainted, hint)
     return _write(site.root / FOLDER, values), values
 
 

@@ -110,6 +110,15 @@ def test_the_whole_line_from_ingest_to_queue(site: str, photos: Path, tmp_path: 
     assert refused.exit_code == 1 and ".parquet" in refused.output
 
 
+def test_ingest_names_what_it_did_not_take_in(site: str, photos: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("image,caption\n" + "".join(f"absent{n}.jpg,a bolt\n" for n in range(5)), encoding="utf-8")
+    done = run("ingest", site, str(table))
+    assert done.exit_code == 0, done.output
+    assert "Not taken in, 5:" in done.output and "(not_found)" in done.output
+    assert "absent0.jpg" in done.output and "and 2 more" in done.output
+
+
 def test_what_cannot_be_done_yet_says_what_it_needs(site: str, photos: Path) -> None:
     run("ingest", site, str(photos / "captions.csv"))
     for words, told in (

@@ -11,6 +11,7 @@ from annotate.pages.elements import Opened, heading, note, opened, shows_errors
 from annotate.pages.jobs_strip import job_name
 from dashboards import operations
 from dashboards.operations import Operations
+from dashboards.pages import rejected
 from dashboards.pages.elements import how
 from dashboards.pages.jobs import state_name
 from data.messages import moment, number
@@ -36,6 +37,7 @@ def page() -> None:
         for column, show in zip(st.columns(len(row), gap="small"), row, strict=True):
             with column, st.container(border=True, height="stretch", gap="small"):
                 show(found, at)
+    rejected.show(at)
     formula = _(
         "Worker: whether it holds its lock, SITE/worker.lock. Label Studio: whether it answers at its address. Sizes: "
         "the bytes of all files below each folder of the site; free: as the system says. Last backup: the newest one "

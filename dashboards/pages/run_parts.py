@@ -87,8 +87,7 @@ def _arms(run: Run, at: Opened) -> None:
     chosen = [group for group in groups if metric_words.is_headline(group[0].metric)] or groups
     _side_by_side(chosen[:FIRST_MEASURES], at)
     if chosen[FIRST_MEASURES:]:
-        with st.expander(_("More measures side by side"), icon=":material/bar_chart:"):
-            _side_by_side(chosen[FIRST_MEASURES:], at)
+        _more(chosen[FIRST_MEASURES:], at)
     frame = pandas.DataFrame(
         {_("Measure"): words.metric_name(m.task, m.metric, at.language), _("Arm"): words.arm_name(m.arm, at.language),
          _("Seed"): m.seed, _("Value"): m.value * (100 if m.unit in FRACTIONS else 1),
@@ -101,6 +100,17 @@ def _arms(run: Run, at: Opened) -> None:
         _("The metric of each arm and seed, as the evaluation wrote it."),
         effects.METRICS_SQL,
     )
+
+
+@st.fragment
+def _more(groups: list[list[Metric]], at: Opened) -> None:
+    """Drawn once somebody looks: a dozen charts took half of the page's time."""
+    fold = st.expander(
+        at.translate("More measures side by side"), icon=":material/bar_chart:", on_change="rerun", key="more-measures"
+    )  # fmt: skip
+    if fold.open:
+        with fold:
+            _side_by_side(groups, at)
 
 
 def _side_by_side(groups: list[list[Metric]], at: Opened) -> None:

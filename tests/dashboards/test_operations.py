@@ -13,6 +13,7 @@ from filelock import FileLock
 from dashboards import operations
 from dashboards.operations import Gpu, gpus_of
 from dashboards.pages.operations import size
+from data import dense_labels, ingest
 from data.jobs import enqueue
 from data.site import Site
 from data.store import now
@@ -76,3 +77,21 @@ def test_the_page(worked: Site, language: str, monkeypatch: pytest.MonkeyPatch) 
     assert {"ja": "バックアップはまだありません", "en": "No backup yet"}[language] in shown
     assert f"genba backup {worked.root}" in shown
     assert version("streamlit") in str(at.dataframe[1].value)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_was_not_taken_in_stands_on_the_page_with_its_reason(
+    worked: Site, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = {"ja": "読み込んだものはすべて取り込みました", "en": "Everything that was read was taken in"}[language]
+    assert nothing in texts(show("operations", worked, language, monkeypatch))
+    reasons = sorted({**ingest.REASONS, **dense_labels.REASONS})
+    rows = [{"source": "/x/table.csv", "item": f"row {number} {NASTY}", "reason": reason, "detail": "=1+1",
+             "rejected_at": now()} for number, reason in enumerate(reasons)]  # fmt: skip
+    with worked.connect() as db:
+        db.insert("rejects", rows)
+    at = show("operations", worked, language, monkeypatch)
+    table = at.dataframe[-1].value
+    assert nothing not in texts(at) and len(table) == len(reasons)
+    assert not set(table.iloc[:, 0]) & set(reasons)  # every reason has its words
+    assert set(table.iloc[:, 1]) == {str(row["item"]) for row in rows}

@@ -142,7 +142,7 @@ def test_a_changed_label_is_replaced_and_a_mended_one_leaves_the_rejects(site: S
     ingest_labels(site, folder, "masks")
     mask(folder / "a.png", values=(2,))
     mask(folder / "c.png", values=(1,))
-    assert ingest_labels(site, folder, "masks") == LabelsResult(2, 2, 0, {}, 0)
+    assert ingest_labels(site, folder, "masks") == LabelsResult(2, 2, 0, {}, 0, replaced=1)
     assert contents(site)["rejects"] == []
     assert np.unique(load_mask(site, image_id(site, "a.jpg"))) == [2]
 
