@@ -15,6 +15,7 @@ from datetime import datetime
 from annotate.queue import NO_AUDIT, WAITING
 from annotate.seconds import Seconds, seconds_model
 from dashboards.figures import Missing
+from data.kept import value
 from data.settings import set_value
 from data.site import Site
 from scoring import refit
@@ -72,10 +73,15 @@ LEFT JOIN corrections c ON c.correction_id = l.correction_id
 
 
 def learning(site: Site) -> Learning:
-    """How the risk of the queue is made."""
+    """How the risk of the queue is made. On a large site the answers are as they were counted last (data/kept.py)."""
     encoder = site.queue_encoder()
+
+    def count(site: Site) -> Answered:
+        with site.connect() as db:
+            return Answered(**db.rows(ANSWERED_SQL, [encoder])[0])
+
+    answered: Answered = value(site, f"answered {encoder}", Answered, count)
     with site.connect() as db:
-        answered = Answered(**db.rows(ANSWERED_SQL, [encoder])[0])
         is_due = refit.is_due(db, encoder)
     return Learning(encoder, answered, refit.fits(site, encoder), is_due)
 
@@ -121,10 +127,15 @@ def line(site: Site, found: Learning) -> Line | Missing:
     times, wage = seconds_model(site), site.settings.cost.wage_jpy_per_hour / 3600
     look, mend = wage * times.ok, wage * (times.fix - times.ok)
     probability = worth_a_look(review_cost=look, bad_caption_cost=price - mend)
-    with site.connect() as db:
-        row = db.rows(WAITING_SQL, {"encoder": found.encoder, "line": probability})[0]
-    seconds = _seconds(times, row["above"], row["bad_above"])
-    return Line(price, look, mend, probability, row["waiting"], row["above"], seconds, seconds * wage)
+
+    def count(site: Site) -> dict[str, float]:
+        with site.connect() as db:
+            return db.rows(WAITING_SQL, {"encoder": found.encoder, "line": probability})[0]
+
+    row = value(site, f"above {found.encoder} {probability:.6f}", dict[str, float], count)
+    waiting, above = int(row["waiting"]), int(row["above"])
+    seconds = _seconds(times, above, row["bad_above"])
+    return Line(price, look, mend, probability, waiting, above, seconds, seconds * wage)
 
 
 def _seconds(times: Seconds, captions: int, bad: float) -> float:

@@ -8,7 +8,6 @@ no vector and no model is touched. What was fitted is kept in the table `risk_fi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from dataclasses import dataclass
@@ -101,14 +100,17 @@ def _signals(db: Database, source: EncoderSource, row: Ints) -> dict[str, Floats
     return found
 
 
+DIGEST_SQL = """
+SELECT count(*) AS answers, sum(md5_number_lower(concat_ws(
+    chr(31), pair_id, correction_id, needs_correction, source, inclusion_probability))::HUGEINT)::VARCHAR AS digest
+FROM labels
+"""  # in whatever order the rows come
+
+
 def answers_digest(db: Database) -> str:
     """Changes with every answer that scoring can learn from."""
-    rows = db.rows(
-        "SELECT pair_id, needs_correction, source, inclusion_probability FROM labels ORDER BY pair_id, correction_id"
-    )
-    return hashlib.sha256(json.dumps([VERSION, [list(row.values()) for row in rows]]).encode()).hexdigest()[
-        :32
-    ]
+    row = db.rows(DIGEST_SQL)[0]
+    return f"{VERSION}-{row['answers']}-{row['digest']}"
 
 
 def is_due(db: Database, encoder: str) -> bool:
