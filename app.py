@@ -12,6 +12,7 @@ import math
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -68,7 +69,17 @@ def serve(site: Site, host: str, port: int) -> None:
         )
     os.environ["GENBA_SITE"] = str(site.root)
     os.environ["STREAMLIT_SERVER_COOKIE_SECRET"] = site.secret("web")
+    threading.Thread(target=preload, name="preload", daemon=True).start()
     app(site).run(config=options(site, host, port))
+
+
+def preload() -> None:
+    """Import what the first visitor would wait for, a second and a half of it, while the server starts."""
+    import altair  # noqa: F401
+    import pandas  # noqa: F401
+
+    from annotate.pages import correct, explore, review  # noqa: F401
+    from dashboards.pages import finder, overview, privacy, roi, runs  # noqa: F401
 
 
 def app(site: Site) -> st.App:

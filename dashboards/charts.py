@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboards import words
@@ -50,7 +51,9 @@ LABEL_WIDTH = 180  # px, so that charts of different units line up
 def look(chart: Any) -> Chart:
     """The one look of all charts, set on the chart itself: each of Altair's configure_...() would copy the whole chart,
     which took as long as building it. Their own rows come first (`data` of a layered chart): Streamlit's button "Show
-    data" in the corner shows the first data alone, which else is the line at zero."""
+    data" in the corner shows the first data alone, which else is the line at zero. Streamlit has the chart checked
+    against Vega-Lite's schema whenever it draws it, which takes twice as long as the rest; the tests check it instead.
+    """
     import altair as alt
 
     chart.config = alt.Config(
@@ -66,7 +69,8 @@ def look(chart: Any) -> Chart:
         ),
         title=alt.TitleConfig(fontSize=13, color=INK, fontWeight=600, anchor="start"),
     )  # fmt: skip
-    return chart  # type: ignore[no-any-return]
+    object.__setattr__(chart, "to_dict", partial(chart.to_dict, validate=False))
+    return chart
 
 
 def numbers(chart: Chart, language: str) -> pandas.DataFrame:
@@ -74,7 +78,7 @@ def numbers(chart: Chart, language: str) -> pandas.DataFrame:
     import pandas
 
     _ = translator(language)
-    spec = chart.to_dict(validate=False)  # Streamlit does so when it draws the same chart
+    spec = chart.to_dict()
     ends = {"low": _("from"), "high": _("to"), "value": _("Value"), "rate": _("Value")}
     tables: dict[
         str, dict[str, str]

@@ -6,8 +6,9 @@
 A small site is counted each time. On a large one (the store's file passes SMALL_BYTES) what was counted is kept in
 the process and, with its time, in SITE/kept.json, so that the first page after a start waits for nothing.
 Once the store has been written to, the next page that asks shows what is kept and starts a new count behind it, at most
-every PATIENCE times as long as counting takes; `renewed` tells a waiting page when that is done. What is kept is read
-back through its own type: where that has changed, it is counted anew.
+once a minute and every PATIENCE times as long as counting takes: it takes the processors from the pages. `renewed`
+tells a waiting page when that is done. What is kept is read back through its own type: where that has changed, it is
+counted anew.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SMALL_BYTES = 64_000_000  # of the store's file: some 40,000 captions, which tak
 PATIENCE = 10
 FILE = "kept.json"
 AFTER_SECONDS = 3.0  # a count behind a page begins when the page is there: both read the same store
-LEAST_SECONDS = 5.0  # between two counts
+LEAST_SECONDS = 60.0  # between two counts of the same figure
 log = logging.getLogger(__name__)
 
 
@@ -134,7 +135,8 @@ def _stored(site: Site, held: Keeper, name: str, kind: Any) -> Entry | None:
         log.info("%s was kept by another version and is counted anew: %s", name, error)
         return None
     at = datetime.fromisoformat(told["at"])
-    return Entry(found, at, float(told["written"]), float(told["seconds"]), float("-inf"))
+    checked = time.monotonic() - (now() - at).total_seconds()
+    return Entry(found, at, float(told["written"]), float(told["seconds"]), checked)
 
 
 def _read(site: Site, held: Keeper) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def paint(drawn: Drawn, numbers: Mapping[str, int], unpainted: int = 0, hint: st
 
     unknown = sorted({shape.label for shape in drawn.shapes} - numbers.keys())
     if unknown:
-        raise PhotoError("unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.{hint}")
+        raise PhotoError(
+            "unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.{hint}"
+        )
     found = np.full((drawn.height, drawn.width), unpainted, np.int32)
     filled = [(shape, shape.pixels()) for shape in drawn.shapes]
     for shape, pixels in sorted(filled, key=lambda one: -int(one[1].sum())):

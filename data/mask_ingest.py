@@ -53,7 +53,9 @@ def ingest_drawn(
     labels = {shape.label: shape.number for one in drawn for shape in one.shapes}
     hint = ""
     if not meta["classes"]:
-        declared = str(path) if any(shape.number is not None for one in drawn for shape in one.shapes) else None
+        declared = (
+            str(path) if any(shape.number is not None for one in drawn for shape in one.shapes) else None
+        )
         with site.connect() as db:
             known, others = class_names(db), class_names(db, but=declared)
         meta["classes"], hint = _classes(labels, known, others, path)

@@ -34,7 +34,11 @@ def told(site: Site, source: str | Path, rejected: Mapping[str, int], meanings: 
             lines.append(f"Not taken in, {count}: {meanings[reason]} ({reason})")
             rows = db.rows("SELECT item, detail FROM rejects WHERE source = ? AND reason = ? ORDER BY item LIMIT ?",
                            [str(Path(source).resolve()), reason, SHOWN])  # fmt: skip
-            lines += [f"  {row['item']}: {row['detail']}" if row["detail"] else f"  {row['item']}" for row in rows]
+            lines += [
+                f"  {row['item']}: {row['detail']}" if row["detail"] else f"  {row['item']}" for row in rows
+            ]
             if count > len(rows):
-                lines.append(f"  and {count - len(rows)} more: the page Operations lists them all, for download too")
+                lines.append(
+                    f"  and {count - len(rows)} more: the page Operations lists them all, for download too"
+                )
     return "\n".join(lines)

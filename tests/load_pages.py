@@ -43,7 +43,7 @@ PAGES = ("queue", "correct", "explore", "feedback", "review", "adjudicate", "lot
          "finder", "runs", "pilot", "roi", "privacy", "jobs", "operations", "template", "guide")  # fmt: skip
 LIMIT = 1.5  # seconds, as asked
 REPEATS = 3
-QUIET_MS = 600
+QUIET_MS = 300  # shorter than the time between two looks of a part that renews itself every two seconds
 AT_REST = """quiet => {
   const seen = [...document.images].filter(one => {
     const box = one.getBoundingClientRect();

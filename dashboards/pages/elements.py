@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Callable
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -22,23 +23,55 @@ from data import kept
 from data.messages import moment, number
 from data.spreadsheet import guarded
 
-if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
+
+@st.fragment
+def folded(title: str, icon: str, key: str, show: Callable[[], None]) -> None:
+    """An expander whose content is made once somebody opens it: the browser draws tables and charts in closed ones too,
+    which took a third of a page's time."""
+    place = st.expander(title, icon=icon, on_change="rerun", key=key)
+    if place.open:
+        with place:
+            show()
 
 
+def table(frame: Any, name: str, at: Opened, title: str = "") -> None:
+    """The numbers of a chart, to read and to take along. frame: a pandas.DataFrame, or rows. name: of the file."""
+    import pandas
+
+    rows = pandas.DataFrame(frame)
+
+    def show() -> None:
+        st.dataframe(rows, hide_index=True, width="stretch", key=f"table-{name}")
+
+    folded(title or at.translate("The numbers"), ":material/table:", f"numbers-{name}", show)
+    download(rows, name, at)
+
+
+@st.fragment
 def how(
-    title: str, formula: str, *queries: str, popover: bool = False, more: Callable[[], None] | None = None
-) -> DeltaGenerator:
-    """ "How is this computed": the formula in words and the very queries. `more` adds lines between the two."""
+    title: str, formula: str, *queries: str, popover: bool = False, more: Callable[[], None] | None = None,
+    where: str = "",
+) -> None:  # fmt: skip
+    """ "How is this computed": the formula in words and the very queries. `more` adds lines between the two. where: a
+    word that tells two of the same formula on one page apart.
+
+    Its content is made once somebody opens it, as in `folded`.
+    """
+    key = "how-" + hashlib.sha256("\n".join((where, formula, *queries)).encode()).hexdigest()[:16]
     icon = ":material/help:"
-    place = st.popover(title, type="tertiary", icon=icon) if popover else st.expander(title, icon=icon)
+    place = (
+        st.popover(title, type="tertiary", icon=icon, on_change="rerun", key=key)
+        if popover
+        else st.expander(title, icon=icon, on_change="rerun", key=key)
+    )
+    if not place.open:
+        return
     with place:
         st.text(formula)
         if more:
             more()
         for query in queries:
             st.code(dedent(query).strip(), language="sql", wrap_lines=True)
-    return place
 
 
 def download(frame: object, name: str, at: Opened, label: str = "") -> None:

@@ -18,7 +18,7 @@ from dashboards import charts, effects, figures, kept, metric_words, report, wor
 from dashboards.figures import Counted, Missing
 from dashboards.pages import cards
 from dashboards.pages.cards import LastRun
-from dashboards.pages.elements import counted_at, draw, how, show_command
+from dashboards.pages.elements import counted_at, draw, folded, how, show_command
 from dashboards.pages.pilot import stage_name
 from dashboards.standing import standing
 from data import jobs
@@ -237,23 +237,31 @@ def _pairs(at: Opened) -> None:
     """What the site holds, by state, language and origin."""
     _ = at.translate
     rows = kept.pairs_by_kind(at.site)
-    with st.expander(_("What the site holds"), icon=":material/database:"):
-        if rows.empty:
-            st.text(_("The site has no captions yet."))
-            return
-        names = {
-            "captioned": _("with caption"), "missing": _("without caption"),
-            "ja": _("Japanese"), "en": _("English"), "und": _("no known language"),
-            "legacy": _("from the archive"), "draft": _("draft"), "correction": _("correction"),
-            "lot_approved": _("approved as a lot"),
-        }  # fmt: skip
+    if rows.empty:
+        st.text(_("The site has no captions yet."))
+        return
+    names = {
+        "captioned": _("with caption"), "missing": _("without caption"),
+        "ja": _("Japanese"), "en": _("English"), "und": _("no known language"),
+        "legacy": _("from the archive"), "draft": _("draft"), "correction": _("correction"),
+        "lot_approved": _("approved as a lot"),
+    }  # fmt: skip
+    titles = {
+        "state": _("State"),
+        "language": _("Language"),
+        "origin": _("Origin"),
+        "pairs": _("Captions"),
+    }
+
+    def show() -> None:
         for column in ("state", "language", "origin"):
             rows[column] = [names.get(value, value) for value in rows[column]]
-        titles = {
-            "state": _("State"),
-            "language": _("Language"),
-            "origin": _("Origin"),
-            "pairs": _("Captions"),
-        }
         st.dataframe(rows.rename(columns=titles), hide_index=True, width="stretch")
-        st.code(figures.PAIRS_SQL.strip(), language="sql")
+        how(
+            _("How is this computed?"),
+            _("Captions by state, language and origin."),
+            figures.PAIRS_SQL,
+            popover=True,
+        )
+
+    folded(_("What the site holds"), ":material/database:", "pairs", show)

@@ -12,7 +12,7 @@ from dashboards import fairness, fairness_charts, personal_findings, personal_sc
 from dashboards import run_words as told
 from dashboards.fairness import ErrorGap, ModelGaps
 from dashboards.pages import privacy_findings
-from dashboards.pages.elements import download, how
+from dashboards.pages.elements import how, table
 from dashboards.pages.run_parts import gaps_formula, gaps_table
 from data.messages import moment, number
 from data.site import Site
@@ -73,10 +73,7 @@ def _errors(found: dict[str, list[ErrorGap]], at: Opened) -> None:
                 n=number(fairness.ENOUGH, at.language)
             )
         )
-    table = _error_table(column, shown, at)
-    with st.expander(_("All parts"), icon=":material/table:"):
-        st.dataframe(table, hide_index=True, width="stretch", key="privacy-error-table")
-    download(table, f"error-gaps-{column}", at)
+    table(_error_table(column, shown, at), f"error-gaps-{column}", at, _("All parts"))
     formula = _(
         "Share of bad captions in the part minus the share in all other parts of the column. Blind audit captions "
         "alone, each weighed by 1 / its chance of being drawn (weights of Horvitz and Thompson 1952). Interval of the "
@@ -142,8 +139,5 @@ def _models(found: list[ModelGaps], at: Opened) -> None:
     st.altair_chart(run_charts.gaps_chart(shown, at.language), theme=None, key="privacy-model-gaps")
     if any(not gap.is_enough for gap in shown):
         note(_("* too few test items to say anything"))
-    table = gaps_table(shown, at)
-    with st.expander(_("All parts"), icon=":material/table:"):
-        st.dataframe(table, hide_index=True, width="stretch", key="privacy-model-table")
-    download(table, f"model-gaps-{model.model_id}", at)
+    table(gaps_table(shown, at), f"model-gaps-{model.model_id}", at, _("All parts"))
     how(_("How is this computed?"), gaps_formula(at), fairness.MODELS_SQL, fairness.GAPS_SQL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
@@ -12,7 +11,7 @@ from annotate.estimate import AUDITED
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
 from dashboards import figures, kept, quality, quality_charts, words
 from dashboards.figures import Missing
-from dashboards.pages.elements import bad_left, counted_at, draw, how, missing, stop_words
+from dashboards.pages.elements import bad_left, counted_at, draw, how, missing, stop_words, table
 from dashboards.run_words import part_value, slice_name
 from data.messages import moment, number
 
@@ -36,12 +35,6 @@ def page() -> None:
         for column, show in zip(st.columns(len(row), gap="small"), row, strict=True):
             with column, st.container(border=True, height="stretch", gap="small"):
                 show()
-
-
-def _table(rows: list[dict[str, Any]], name: str, at: Opened) -> None:
-    """The numbers of a chart, to read and to take along (the table's own button writes CSV)."""
-    with st.expander(at.translate("The numbers"), icon=":material/table:"):
-        st.dataframe(rows, hide_index=True, width="stretch", key=f"table-{name}")
 
 
 def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
@@ -71,8 +64,8 @@ def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
     )
     if simulated:
         simulated_badge(at, simulated)
-    draw(quality_charts.error_chart(points, at.language), "error", at)
-    _table(
+    st.altair_chart(quality_charts.error_chart(points, at.language), theme=None, key="error")
+    table(
         [
             {_("Drawn"): moment(p.at, at.language), _("Judged"): p.judged, _("Bad"): p.bad,
              _("Share"): quality_charts.percent(p.rate, at.language),
@@ -124,11 +117,11 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
     )  # fmt: skip
     column = chosen or next(iter(found))
     parts = [replace(part, value=part_value(column, part.value, at.language)) for part in found[column]]
-    draw(quality_charts.slice_chart(parts, at.language), "slices", at)
+    st.altair_chart(quality_charts.slice_chart(parts, at.language), theme=None, key="slices")
     note(
         _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
     )
-    _table(
+    table(
         [
             {names[column]: p.value, _("Judged"): p.judged, _("Bad"): p.bad,
              _("Share"): quality_charts.percent(p.rate, at.language),

@@ -36,7 +36,9 @@ def show(at: Opened) -> None:
     if len(found) > SHOWN:
         note(_("The first {n}; the file has them all.").format(n=number(SHOWN, at.language)))
     download(table, "not-taken-in", at)
-    formula = _("What genba ingest and the watched folder could not read, as it was when each source was last read.")
+    formula = _(
+        "What genba ingest and the watched folder could not read, as it was when each source was last read."
+    )
     how(_("How is this computed?"), formula, REJECTS_SQL)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import isfinite
-from typing import Any
 
 import streamlit as st
 
@@ -13,7 +12,7 @@ from dashboards import assumptions, effects, paper, roi, roi_charts, roi_evidenc
 from dashboards.assumptions import Assumptions
 from dashboards.figures import COMPUTE_SQL, Missing
 from dashboards.pages import roi_assumptions, roi_parts
-from dashboards.pages.elements import download, how, missing
+from dashboards.pages.elements import how, missing, table
 from dashboards.roi import Benefit, Result
 from dashboards.roi_evidence import Found, Side
 from data.messages import moment
@@ -184,7 +183,7 @@ def _cost(result: Result, assumed: Assumptions, at: Opened) -> None:
          _("from"): round(part.low), _("to"): round(part.high)}
         for name, part in result.cost_parts.items()
     ]  # fmt: skip
-    _table(rows, "cost", at)
+    table(rows, "roi-cost", at)
     formula = _(
         "Active seconds of each role x its wage, hours of finished jobs x the rate, and fixed cost. A caption "
         "drawn for an audit counts as audit. Interval: the answers of each role drawn anew 2,000 times. "
@@ -215,7 +214,7 @@ def _benefit(result: Result, at: Opened) -> None:
         for one in measured
     ]  # fmt: skip
     if rows:
-        _table(rows, "benefit", at)
+        table(rows, "roi-benefit", at)
     formula = _(
         "Labels saved: labels that the original captions would need beyond those used, at half of all labels, x "
         "cost of a label. Errors avoided: fall of the task's error x items a month x cost of an error x months. "
@@ -250,19 +249,9 @@ def _depends(found: Found, result: Result, assumed: Assumptions, at: Opened) -> 
          f"{outcome}, {_('at the high end')}": round(bar.at_high)}
         for bar in bars
     ]  # fmt: skip
-    _table(rows, "tornado", at)
+    table(rows, "roi-tornado", at)
     formula = _(
         "Each assumption alone goes to the low and to the high end of its range, and each counted effect to the "
         "ends of its 95 % interval, while the others stay. It says nothing of several that change together."
     )
     how(_("How is this computed?"), formula, assumptions.SETS_SQL)
-
-
-def _table(rows: list[dict[str, Any]], name: str, at: Opened) -> None:
-    """The numbers of a chart, to read and to take along."""
-    import pandas
-
-    frame = pandas.DataFrame(rows)
-    with st.expander(at.translate("The numbers"), icon=":material/table:"):
-        st.dataframe(frame, hide_index=True, width="stretch", key=f"roi-table-{name}")
-        download(frame, f"roi-{name}", at)

@@ -11,7 +11,7 @@ from annotate.pages.lead import locked
 from dashboards import assumptions, roi, roi_words
 from dashboards.assumptions import ERROR_TASKS, KEYS, Assumptions, Range
 from dashboards.figures import Missing
-from dashboards.pages.elements import download, how
+from dashboards.pages.elements import download, how, table
 from dashboards.roi_evidence import Found
 from data.errors import GenbaError
 from data.messages import moment, translator
@@ -53,14 +53,12 @@ def show(assumed: Assumptions, found: Found, at: Opened) -> None:
         }
         for key, one in assumed.ranges.items()
     )
-    with st.expander(_("All assumptions"), icon=":material/table:"):
-        st.text(
-            _("Task whose errors are priced: {task}").format(
-                task=roi_words.task_name(assumed.error_task, at.language)
-            )
+    note(
+        _("Task whose errors are priced: {task}").format(
+            task=roi_words.task_name(assumed.error_task, at.language)
         )
-        st.dataframe(frame, hide_index=True, width="stretch", key="roi-table-assumptions")
-        download(frame, "roi-assumptions", at)
+    )
+    table(frame, "roi-assumptions", at, _("All assumptions"))
     _compare(found, at)
     formula = _(
         "Given by people, never measured. A set is saved whole with its author and date and is never changed; "

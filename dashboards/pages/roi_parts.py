@@ -12,7 +12,7 @@ from dashboards import effects, forecast, roi_charts, roi_site, roi_words, run_f
 from dashboards.assumptions import Assumptions
 from dashboards.figures import Missing
 from dashboards.forecast import Ahead
-from dashboards.pages.elements import download, how, stop_words
+from dashboards.pages.elements import download, how, stop_words, table
 from dashboards.paper import Compared
 from dashboards.roi import Result, Span
 from dashboards.roi_evidence import Found, Side
@@ -90,9 +90,7 @@ def _history(points: Sequence[tuple[int, int, int]], at: Opened) -> None:
     frame = pandas.DataFrame(
         {_("Corrections so far"): end, _("Judged"): n, _("Bad"): bad} for end, n, bad in points
     )
-    with st.expander(_("The numbers"), icon=":material/table:"):
-        st.dataframe(frame, hide_index=True, width="stretch", key="roi-table-forecast")
-        download(frame, "roi-forecast", at)
+    table(frame, "roi-forecast", at)
 
 
 def paper_panel(found: Found, rows: Sequence[Compared], at: Opened) -> None:

@@ -304,4 +304,4 @@ def _gaps_to_look_at(model_id: str, at: Opened) -> None:
         for gap in shown
     )
     st.dataframe(frame, hide_index=True, width="stretch")
-    how(_("How is this computed?"), run_parts.gaps_formula(at), run_figures.GAPS_SQL)
+    how(_("How is this computed?"), run_parts.gaps_formula(at), run_figures.GAPS_SQL, where="dialog")

@@ -10,7 +10,7 @@ import streamlit as st
 from annotate.pages.elements import Opened, empty, heading, note
 from dashboards import charts, effects, metric_words, run_charts, run_figures, run_words, words
 from dashboards.effects import FRACTIONS, MAIN_CONTRAST, REWORDED, Effect, Run
-from dashboards.pages.elements import download, how
+from dashboards.pages.elements import download, folded, how, table
 from data.messages import number
 from data.records import Metric
 from training.slices import ENOUGH, FEWEST_PEOPLE
@@ -37,10 +37,7 @@ def show_effects(run: Run, found: list[Effect], at: Opened) -> None:
     if any(e.task != "retrieval" and e.task.startswith("retrieval") for e in found):
         note(_("Legacy: captions that a person found right as they stood. Template: captions that a person wrote with "
                "the template."))  # fmt: skip
-    with st.expander(_("All measures and all comparisons"), icon=":material/table:"):
-        table = effects_table(found, at)
-        st.dataframe(table, hide_index=True, width="stretch")
-        download(table, f"effects-{run.run_id}", at)
+    table(effects_table(found, at), f"effects-{run.run_id}", at, _("All measures and all comparisons"))
     formula = _(
         "Metric of one arm minus metric of the other, mean over the seeds. Interval: paired bootstrap over the "
         "held-out test items, within their strata, and over the seeds. p: permutation test, results of the two arms "
@@ -87,7 +84,10 @@ def _arms(run: Run, at: Opened) -> None:
     chosen = [group for group in groups if metric_words.is_headline(group[0].metric)] or groups
     _side_by_side(chosen[:FIRST_MEASURES], at)
     if chosen[FIRST_MEASURES:]:
-        _more(chosen[FIRST_MEASURES:], at)
+        more = _("More measures side by side")
+        folded(
+            more, ":material/bar_chart:", "more-measures", lambda: _side_by_side(chosen[FIRST_MEASURES:], at)
+        )
     frame = pandas.DataFrame(
         {_("Measure"): words.metric_name(m.task, m.metric, at.language), _("Arm"): words.arm_name(m.arm, at.language),
          _("Seed"): m.seed, _("Value"): m.value * (100 if m.unit in FRACTIONS else 1),
@@ -100,17 +100,6 @@ def _arms(run: Run, at: Opened) -> None:
         _("The metric of each arm and seed, as the evaluation wrote it."),
         effects.METRICS_SQL,
     )
-
-
-@st.fragment
-def _more(groups: list[list[Metric]], at: Opened) -> None:
-    """Drawn once somebody looks: a dozen charts took half of the page's time."""
-    fold = st.expander(
-        at.translate("More measures side by side"), icon=":material/bar_chart:", on_change="rerun", key="more-measures"
-    )  # fmt: skip
-    if fold.open:
-        with fold:
-            _side_by_side(groups, at)
 
 
 def _side_by_side(groups: list[list[Metric]], at: Opened) -> None:
@@ -227,10 +216,7 @@ def show_slices(run: Run, at: Opened) -> None:
     st.altair_chart(run_charts.gaps_chart(shown, at.language), theme=None, key="gaps")
     if any(not gap.is_enough for gap in shown):
         note(_("* too few test items to say anything"))
-    table = gaps_table(shown, at)
-    with st.expander(_("All parts"), icon=":material/table:"):
-        st.dataframe(table, hide_index=True, width="stretch")
-    download(table, f"slices-{run.run_id}", at)
+    table(gaps_table(shown, at), f"slices-{run.run_id}", at, _("All parts"))
     how(_("How is this computed?"), gaps_formula(at), run_figures.GAPS_SQL)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 
+from dashboards import charts
 from data.records import caption_id, language_of, pair_id
 from data.settings import PhotosSection, Settings, SiteSection, write_settings
 from data.site import SUBFOLDERS, Site
@@ -105,6 +107,29 @@ def add_model(db: Database, model_id: str, run_id: str, state: str = "candidate"
     db.insert("models", [{"model_id": model_id, "run_id": run_id, "arm": "corrected", "state": state,
                           "encoder": f"local-dir:models/{model_id}", "base_encoder": BASE, "meta": {},
                           "created_at": START + timedelta(days=3)}])  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def charts_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against Vega-Lite's schema whenever one is drawn, which the app leaves out (charts.look)."""
+    monkeypatch.setattr(charts, "partial", lambda method, validate: method)
+
+
+@pytest.fixture(autouse=True)
+def folds_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in a closed expander or popover is made when it is opened (elements.folded, how); here at once. That
+    opening works is shown in a browser (tests/test_app_runs.py)."""
+
+    def opened(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*words: Any, on_change: str = "ignore", key: str | None = None, **more: Any) -> Any:
+            place = make(*words, key=key, **more)
+            place.open = True
+            return place
+
+        return made
+
+    for kind in ("expander", "popover"):
+        monkeypatch.setattr(st, kind, opened(getattr(st, kind)))
 
 
 @pytest.fixture

@@ -83,7 +83,9 @@ def test_the_page(worked: Site, language: str, monkeypatch: pytest.MonkeyPatch) 
 def test_what_was_not_taken_in_stands_on_the_page_with_its_reason(
     worked: Site, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = {"ja": "読み込んだものはすべて取り込みました", "en": "Everything that was read was taken in"}[language]
+    nothing = {"ja": "読み込んだものはすべて取り込みました", "en": "Everything that was read was taken in"}[
+        language
+    ]
     assert nothing in texts(show("operations", worked, language, monkeypatch))
     reasons = sorted({**ingest.REASONS, **dense_labels.REASONS})
     rows = [{"source": "/x/table.csv", "item": f"row {number} {NASTY}", "reason": reason, "detail": "=1+1",
