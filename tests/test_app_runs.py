@@ -71,7 +71,9 @@ def test_refused_then_signed_then_promoted_then_rolled_back(
         )
         expect(dialog(page).locator(".st-key-promote-yes")).to_have_count(0)
         expect(dialog(page).locator("[data-testid=stCode]")).to_have_count(0)
-        dialog(page).get_by_text(_("How is this decided?")).click()  # what is folded is made when it is opened
+        dialog(page).get_by_text(
+            _("How is this decided?")
+        ).click()  # what is folded is made when it is opened
         expect(dialog(page).locator("[data-testid=stCode]").first).to_contain_text("SELECT")
         page.keyboard.press("Escape")
         expect(dialog(page)).to_have_count(0)

@@ -112,7 +112,9 @@ def test_the_whole_line_from_ingest_to_queue(site: str, photos: Path, tmp_path: 
 
 def test_ingest_names_what_it_did_not_take_in(site: str, photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
-    table.write_text("image,caption\n" + "".join(f"absent{n}.jpg,a bolt\n" for n in range(5)), encoding="utf-8")
+    table.write_text(
+        "image,caption\n" + "".join(f"absent{n}.jpg,a bolt\n" for n in range(5)), encoding="utf-8"
+    )
     done = run("ingest", site, str(table))
     assert done.exit_code == 0, done.output
     assert "Not taken in, 5:" in done.output and "(not_found)" in done.output

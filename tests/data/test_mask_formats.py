@@ -320,12 +320,16 @@ def test_label_studio_becomes_masks(site: Site, tmp_path: Path) -> None:
 
 def test_a_second_file_keeps_the_numbers_of_the_first(site: Site, tmp_path: Path) -> None:
     ingest_labels(site, coco_file(tmp_path), "masks")
-    path = write(tmp_path / "export.json", [task("one/c.jpg", region("dent", points=[[0, 0], [9, 0], [9, 9]]))])
+    path = write(
+        tmp_path / "export.json", [task("one/c.jpg", region("dent", points=[[0, 0], [9, 0], [9, 9]]))]
+    )
     assert ingest_labels(site, path, "masks").added == 1
     assert set(np.unique(load_mask(site, image_id(site, "one/c.jpg")))) == {0, 7}
 
 
-def test_a_class_that_no_mask_of_the_site_has_is_asked_for_and_replaces_nothing(site: Site, tmp_path: Path) -> None:
+def test_a_class_that_no_mask_of_the_site_has_is_asked_for_and_replaces_nothing(
+    site: Site, tmp_path: Path
+) -> None:
     """A slip of the pen in Label Studio, or in another COCO file; classes.json says that it is meant."""
     ingest_labels(site, coco_file(tmp_path), "masks")
     before = load_mask(site, image_id(site, "a.jpg"))
@@ -340,7 +344,9 @@ def test_a_class_that_no_mask_of_the_site_has_is_asked_for_and_replaces_nothing(
         detail = str(db.value("SELECT detail FROM rejects"))
     stated = '{"0": "background", "1": "scratch", "2": "bent", "7": "dent"}'
     assert f"write {stated} to {path.parent / 'classes.json'}" in detail
-    other = coco_file(tmp_path / "studio", categories=[{"id": 0, "name": "scratch"}, {"id": 7, "name": "alien"}])
+    other = coco_file(
+        tmp_path / "studio", categories=[{"id": 0, "name": "scratch"}, {"id": 7, "name": "alien"}]
+    )
     assert ingest_labels(site, other, "masks").rejected == {"unknown_class": 1}
     (path.parent / "classes.json").write_text(stated)
     result = ingest_labels(site, path, "masks")

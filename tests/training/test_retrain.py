@@ -85,7 +85,7 @@ def test_a_retraining_writes_all_that_the_pages_show(small_site: Small) -> None:
     done, total, message = reports[-1]
     assert done == total and message == "measured the candidate"
     assert [one[0] for one in reports] == sorted(one[0] for one in reports)
-    assert len({one[1] for one in reports}) == 1
+    assert len({one[1] for one in reports[len(reports) // 2 :]}) == 1  # once the reading's weight has settled
     assert any(one[2].startswith("corrected, seed 1, loss ") for one in reports)
     assert not runs.work_folder(made.site, run_id).exists()
     folder = runs.folder(made.site, run_id)

@@ -199,6 +199,25 @@ def test_the_meter_counts_what_a_killed_training_has_done() -> None:
     assert reports[-1][1] == 160
 
 
+def test_the_time_left_does_not_depend_on_how_long_photos_took_to_read() -> None:
+    """100 photos in 50 s, then 20 steps of 8 photos and half a second: after each step half a second less is left."""
+    reports: list[tuple[int, int]] = []
+    ticks = [0.0]
+    meter = Meter(lambda done, total=None, message="": reports.append((done, total or 0)), lambda: ticks[0])
+    meter.plan(photos=100, steps=20, batch=8, models=0, measured=0)
+    for _ in range(100):
+        ticks[0] += 0.5
+        meter.photos(1)
+    assert reports[0] == (0, 100) and reports[-1] == (100, 100)
+    meter.say("fine-tuning")
+    for step in range(1, 21):
+        ticks[0] += 0.5
+        meter.step("", step)
+        done, total = reports[-1]
+        assert ticks[0] * (total - done) / done == pytest.approx((20 - step) / 2, abs=0.1)
+    assert reports[-1] == (960, 960)  # the reading counts as the 800 photos that were trained in as long
+
+
 def test_decoded_photos_on_a_full_disk_are_told(small_site: Callable[..., Made], tmp_path: Path) -> None:
     """Twelve photos of 3 kB do not fit; later, with space, they are decoded."""
     site = small_site(photos={"train": 12}).site
