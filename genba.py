@@ -130,7 +130,8 @@ def ingest(
 
             result = dataclasses.asdict(ingest_labels(opened, source, kind, progress=progress))
     following = f"Next: genba {'score' if kind == 'captions' else 'retrain'} {site}"  # masks and depth serve its tasks
-    return result, "\n".join(filter(None, [counted(result), told(opened, source, result["rejected"], REASONS), following]))
+    left_out = told(opened, source, result["rejected"], REASONS)
+    return result, "\n".join(filter(None, [counted(result), left_out, following]))
 
 
 @verb(cli)

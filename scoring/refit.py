@@ -8,7 +8,6 @@ no vector and no model is touched. What was fitted is kept in the table `risk_fi
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
