@@ -1,7 +1,7 @@
 """Half-typed answers: kept in the store within half a second of each click, so that a reload or a crash loses none.
 
-    save(site, pair_id, "佐藤", {"part": "bolt"}, active_seconds=12.5)
-    load(site, pair_id, "佐藤")       # Draft(slots={"part": "bolt"}, active_seconds=12.5), or None
+    save(site, pair_id, "佐藤", {"part": "bolt"}, active_seconds=12.5, template="parts@2")
+    load(site, pair_id, "佐藤")       # Draft({"part": "bolt"}, 12.5, "parts@2"), or None
     forget(site, pair_id, "佐藤")     # the answer is saved: nothing more may be written
 
 annotate/corrections.py removes a pair's drafts in the transaction that stores its correction.
@@ -36,11 +36,15 @@ class Draft:
 
     slots: dict[str, Any]
     active_seconds: float
+    template: str | None = None  # name and version with which they began
 
 
-def save(site: Site, pair_id: str, annotator: str, slots: Mapping[str, Any], active_seconds: float) -> None:
+def save(
+    site: Site, pair_id: str, annotator: str, slots: Mapping[str, Any], active_seconds: float,
+    template: str | None = None,
+) -> None:  # fmt: skip
     """Keep the answers, in place of those kept before. An item that was emptied is kept as empty (None)."""
-    _notes(site.root).add((pair_id, annotator), Draft(dict(slots), active_seconds))
+    _notes(site.root).add((pair_id, annotator), Draft(dict(slots), active_seconds, template))
 
 
 def load(site: Site, pair_id: str, annotator: str, within: Database | None = None) -> Draft | None:
@@ -49,10 +53,10 @@ def load(site: Site, pair_id: str, annotator: str, within: Database | None = Non
         return noted
     with site.connect(within) as db:
         row = db.one(
-            "SELECT slots, active_seconds FROM form_drafts WHERE pair_id = ? AND annotator = ?",
+            "SELECT slots, active_seconds, template FROM form_drafts WHERE pair_id = ? AND annotator = ?",
             [pair_id, annotator],
         )
-    return Draft(row["slots"], float(row["active_seconds"])) if row else None
+    return Draft(row["slots"], float(row["active_seconds"]), row["template"]) if row else None
 
 
 def forget(site: Site, pair_id: str, annotator: str) -> None:
@@ -113,7 +117,7 @@ class _Notes:
     def _store(self, taken: Mapping[tuple[str, str], Draft]) -> None:
         rows = [
             {"pair_id": pair_id, "annotator": annotator, "slots": draft.slots,
-             "active_seconds": draft.active_seconds, "updated_at": now()}
+             "active_seconds": draft.active_seconds, "template": draft.template, "updated_at": now()}
             for (pair_id, annotator), draft in taken.items()
         ]  # fmt: skip
         with self._site.connect() as db:

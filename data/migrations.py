@@ -189,6 +189,7 @@ MIGRATIONS: list[str] = [
     CREATE TABLE queue_first (
         pair_id VARCHAR PRIMARY KEY, reason VARCHAR NOT NULL, sent_by VARCHAR NOT NULL, sent_at TIMESTAMP NOT NULL);
     """,
+    "ALTER TABLE form_drafts ADD COLUMN template VARCHAR;",
 ]
 
 

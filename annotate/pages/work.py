@@ -138,12 +138,14 @@ def _begin(row: dict[str, Any], at: Opened, db: Database) -> Work:
         at.site.template(), row["caption"] or "", row["language"], draft.slots if draft else None, sure
     )
     seconds = kept.active_seconds if kept else 0.0
+    seen = st.session_state.setdefault("template-seen", version_of(at.site.template()))
+    template = (kept.template if kept else None) or seen
     work = Work(
         row=row, annotator=at.person, values=dict(kept.slots if kept else first), first=first, origins=origins,
         draft=draft, earlier_seconds=seconds, active_seconds=seconds,
         task_url=task_address(at.site, task["ls_project_id"], task["ls_task_id"])
         if task and not row.get("audit") else None,  # others' answers stand there
-        template=st.session_state.setdefault("template-seen", version_of(at.site.template())), **(size or {}),
+        template=template, **(size or {}),
     )  # fmt: skip
     clocks().begin(work.token, work.last_action)
     return work
@@ -167,7 +169,7 @@ def read_by_meaning(work: Work, encoder: Encoder, template: Template) -> None:
 
 def keep(work: Work, at: Opened) -> None:
     """Store the answers so far, and once a minute renew the lease."""
-    form_drafts.save(at.site, work.pair_id, at.person, work.values, work.active_seconds)
+    form_drafts.save(at.site, work.pair_id, at.person, work.values, work.active_seconds, work.template)
     work.is_dirty = False
     if time.time() - work.renewed_at > RENEW_SECONDS:
         queue.renew(at.site, at.person)

@@ -23,8 +23,11 @@ def site(tmp_path: Path) -> Site:
 
 def test_a_draft_comes_back_for_its_person_and_pair_alone(site: Site) -> None:
     form_drafts.save(site, "p1", "佐藤", {"part": "bolt"}, 3.5)
-    form_drafts.save(site, "p1", "佐藤", {"part": "nut", "material": None}, 7.25)
-    assert form_drafts.load(site, "p1", "佐藤") == Draft({"part": "nut", "material": None}, 7.25)
+    form_drafts.save(site, "p1", "佐藤", {"part": "nut", "material": None}, 7.25, "parts@2")
+    kept = Draft({"part": "nut", "material": None}, 7.25, "parts@2")
+    assert form_drafts.load(site, "p1", "佐藤") == kept
+    form_drafts.flush(site)
+    assert form_drafts.load(site, "p1", "佐藤") == kept
     assert form_drafts.load(site, "p1", "Smith") is None and form_drafts.load(site, "p2", "佐藤") is None
 
 
