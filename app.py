@@ -17,16 +17,16 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import streamlit as st
 
 from annotate import explore_held, hook
-from annotate.pages import guide, memory, person
+from annotate.pages import guide, memory, own_words, person
 from annotate.people import known_account
 from data.errors import GenbaError
 from data.messages import LANGUAGES, translator
 from data.settings import is_loopback
+from data.sign_in import LOOPBACK_NAMES, allowed_hosts
 from data.site import Site
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ THEME = {
     "sidebar.textColor": "#f2f5f6", "sidebar.primaryColor": "#8fd0e6", "sidebar.borderColor": "#425663",
     "sidebar.linkColor": "#bfe4f1", "sidebar.paddingTop": "0",
 }  # fmt: skip
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 LONGEST_REPORT = 1000  # bytes
 COOKIE_SECONDS = 400 * 24 * 3600  # the longest that browsers keep a cookie
 PHOTO_HEADERS = {
@@ -114,38 +113,6 @@ def options(site: Site, host: str, port: int) -> dict[str, Any]:
         "secrets.files": [str(site.root / ".streamlit" / "secrets.toml")],
         **{f"theme.{key}": value for key, value in THEME.items()},
     }  # fmt: skip
-
-
-def allowed_hosts(site: Site) -> list[str]:
-    """Names under which the server answers: a page elsewhere must not reach it under a name of its own.
-
-    With sign-in the name stands in the redirect address of SITE/.streamlit/secrets.toml.
-    """
-    names = [*LOOPBACK_NAMES, site.settings.web.host]
-    if site.settings.web.sign_in == "oidc":
-        names.append(urlsplit(_sign_in_section(site)["redirect_uri"]).hostname or "")
-    return [name for name in dict.fromkeys(names) if name and name not in ("0.0.0.0", "::")]  # noqa: S104
-
-
-def _sign_in_section(site: Site) -> dict[str, Any]:
-    """[auth] of the secrets. Raises GenbaError that says what is missing."""
-    import importlib.util
-    import tomllib
-
-    path = site.root / ".streamlit" / "secrets.toml"
-    try:
-        section = tomllib.loads(path.read_text(encoding="utf-8")).get("auth", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise GenbaError(f"web.sign_in is 'oidc', but {path} cannot be read: {error}.") from error
-    wanted = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
-    absent = [key for key in wanted if not section.get(key)]
-    if absent:
-        raise GenbaError(
-            f"web.sign_in is 'oidc', but [auth] of {path} lacks {', '.join(absent)}.", choices=wanted
-        )
-    if importlib.util.find_spec("authlib") is None:
-        raise GenbaError("web.sign_in = 'oidc' needs the package Authlib.", next="pip install Authlib")
-    return dict(section)
 
 
 class Gate:
@@ -296,6 +263,7 @@ def main() -> None:
     st.html(HERE / "annotate/pages/style.css")
     if not person.is_recalled(site):
         return
+    own_words.show(st.session_state["language"])
     if site.settings.web.sign_in == "oidc" and not _signed_in(site):
         return
     pages = _pages()

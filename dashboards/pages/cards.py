@@ -189,8 +189,8 @@ def _cost(spent: Cost, weeks: Weeks, at: Opened) -> None:
         st.badge(_("default rates"), icon=":material/info:", color="orange")
     formula = _(
         "People: {hours} hours x {wage} an hour. Compute: {compute_hours} hours of jobs x {rate} an hour. "
-        "Simulated hours are priced at the same wage, apart, and never added. Fixed cost, such as licences, counts on the "
-        "page ROI alone."
+        "Simulated hours are priced at the same wage, apart, and never added. Fixed cost, such as licences, counts on "
+        "the page ROI alone."
     ).format(
         hours=number(spent.hours.people, at.language, 2),
         wage=yen(spent.wage_jpy_per_hour, at.language),
