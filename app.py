@@ -74,11 +74,11 @@ def serve(site: Site, host: str, port: int) -> None:
 
 def preload() -> None:
     """Import what the first visitor would wait for, a second and a half of it, while the server starts."""
-    import altair  # noqa: F401
-    import pandas  # noqa: F401
-
     from annotate.pages import correct, explore, review  # noqa: F401
+    from dashboards import charts
     from dashboards.pages import finder, overview, privacy, roi, runs  # noqa: F401
+
+    charts.load()
 
 
 def app(site: Site) -> st.App:

@@ -48,6 +48,12 @@ PANEL_HEIGHT = 280
 LABEL_WIDTH = 180  # px, so that charts of different units line up
 
 
+def load() -> None:
+    """Import now what charts are drawn with: half a second for whoever draws the first one."""
+    import altair  # noqa: F401
+    import pandas  # noqa: F401
+
+
 def look(chart: Any) -> Chart:
     """The one look of all charts, set on the chart itself: each of Altair's configure_...() would copy the whole chart,
     which took as long as building it. Their own rows come first (`data` of a layered chart): Streamlit's button "Show
