@@ -263,7 +263,6 @@ def main() -> None:
     st.html(HERE / "annotate/pages/style.css")
     if not person.is_recalled(site):
         return
-    own_words.show(st.session_state["language"])
     if site.settings.web.sign_in == "oidc" and not _signed_in(site):
         return
     pages = _pages()
@@ -272,6 +271,7 @@ def main() -> None:
     st.set_page_config(page_title=f"{current.title} · {site.settings.site.name}")
     with st.sidebar:
         _sidebar(site, pages)
+        own_words.show(st.session_state["language"])  # in the page itself it would push the form off the screen
     current.run()
     memory.settle()
 
