@@ -35,8 +35,7 @@ class Item:
     options: tuple[tuple[str, str], ...]
     value: Any
     unit: str
-    low: float | None
-    high: float | None
+    stars: int
     step: float | None
     whole: bool
     error: str | None
@@ -50,10 +49,23 @@ class Item:
 def items(
     template: Template, values: Mapping[str, Any], language: str, show_errors: bool = False
 ) -> list[Item]:
-    """The questions that the form shows, given the answers so far. show_errors: say what is wrong with each."""
+    """The questions that the form shows, given the answers so far. show_errors: say what is wrong with each; of a number
+    that the item does not take it is said at once."""
     one = template.language(language)
-    wrong = errors(template, values, language) if show_errors else {}
-    return [_item(slot, values.get(slot.id), one, wrong.get(slot.id)) for slot in template.visible(values)]
+    wrong = errors(template, values, language)
+    return [
+        _item(
+            slot,
+            values.get(slot.id),
+            one,
+            wrong.get(slot.id) if show_errors or _is_number(slot, values) else None,
+        )
+        for slot in template.visible(values)
+    ]
+
+
+def _is_number(slot: Slot, values: Mapping[str, Any]) -> bool:
+    return slot.type == "number" and values.get(slot.id) not in EMPTY
 
 
 def _item(slot: Slot, value: Any, language: Language, error: str | None) -> Item:
@@ -66,8 +78,7 @@ def _item(slot: Slot, value: Any, language: Language, error: str | None) -> Item
         options=tuple((option.id, option.label[language]) for option in slot.options),
         value=_accepted(slot, value),
         unit=slot.unit[language] if slot.unit else "",
-        low=1.0 if slot.type == "rating" else slot.min,
-        high=float(slot.stars) if slot.type == "rating" else slot.max,
+        stars=slot.stars,
         step=slot.step,
         whole=slot.whole,
         error=error,
@@ -84,9 +95,9 @@ def _accepted(slot: Slot, value: Any) -> Any:
         return [one for one in value if slot.option(str(one))] or None
     if slot.type == "text":
         return str(value)
-    low, high = (1.0, float(slot.stars)) if slot.type == "rating" else (slot.min, slot.max)
-    is_inside = (low is None or value >= low) and (high is None or value <= high)
-    return value if is_inside else None
+    if slot.type == "rating":
+        return value if 1 <= value <= slot.stars else None
+    return value  # a number out of range stays in its field, with what is wrong below it
 
 
 def prefill(template: Template, caption: str, language: str) -> dict[str, Any]:

@@ -96,18 +96,19 @@ def _multi(item: Item, key: str, changed: Callable[[], None]) -> None:
 
 def _stars(item: Item, key: str, changed: Callable[[], None]) -> None:
     st.pills(
-        escaped(item.label), list(range(1, int(item.high or 5) + 1)), key=key, default=item.value,
+        escaped(item.label), list(range(1, item.stars + 1)), key=key, default=item.value,
         required=item.required, on_change=changed, label_visibility="collapsed",
     )  # fmt: skip
 
 
 def _number(item: Item, key: str, changed: Callable[[], None]) -> None:
+    """Without bounds of its own: past them Streamlit keeps the number before, and the form would save that one."""
     kind: Callable[[Any], Any] = int if item.whole else float
-    low, high, step = (None if one is None else kind(one) for one in (item.low, item.high, item.step))
+    value, step = (None if one is None else kind(one) for one in (item.value, item.step))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.number_input(
-            escaped(item.label), low, high, None if item.value is None else kind(item.value), step, key=key,
-            on_change=changed, label_visibility="collapsed", width=184,
+            escaped(item.label), value=value, step=step, key=key, on_change=changed, label_visibility="collapsed",
+            width=184,
         )  # fmt: skip
         if item.unit:
             st.text(item.unit)

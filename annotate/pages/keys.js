@@ -265,7 +265,7 @@ class Keys {
   }
 
   isNowhere(target) {
-    return !target.closest?.("button, a, summary, [role=tab], [tabindex='0']");
+    return !target.closest?.("button, a, summary, [role=tab], [tabindex='0']:not(main)");
   }
 
   named(key) {

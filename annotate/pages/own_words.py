@@ -17,12 +17,13 @@ def show(language: str) -> None:
     """Once on every page. Nothing for English, which is what Streamlit speaks."""
     if language == "en":
         return
-    english, here = translator("en"), translator(language)
-    exact = list(zip(_words(english), _words(here), strict=True))
+    english, _ = translator("en"), translator(language)
+    exact = list(zip(_words(english), _words(_), strict=True))
     patterns = [
         [re.escape(there).replace(re.escape("{name}"), "(.+)"), ours.replace("{name}", "{}")]
-        for there, ours in zip(_patterns(english), _patterns(here), strict=True)
+        for there, ours in zip(_patterns(english), _patterns(_), strict=True)
     ]
+    patterns.append([".+ icon", _("icon")])  # its English name says nothing here
     keys.component("own_words", "own-words", {"exact": exact, "patterns": patterns})
 
 
@@ -47,5 +48,5 @@ def _patterns(_: Callable[[str], str]) -> list[str]:
     return [
         _("Copy Vega-Lite spec: {name}"), _("Download as PNG: {name}"), _("Fullscreen: {name}"),
         _("Help for {name}"), _("Page {name}"), _("Remove {name}"), _("Show data: {name}"), _("{name} per file"),
-        _("{name} icon"), _("{name} options available."),
+        _("{name} options available."),
     ]  # fmt: skip

@@ -209,7 +209,16 @@ def test_what_is_typed_is_kept_at_a_pause_and_by_leaving_the_page(web: Web, brow
         press(page, "?")  # nobody types letters into a field for a number
         expect(page.locator("[data-testid=stPopoverBody]")).to_contain_text("Take the last answer back")
         press(page, "Escape")
-        page.locator(".st-key-row-count input").click()
+        count = page.locator(".st-key-row-count input")
+        count.fill("999")  # no other number is saved in its place
+        count.press("Enter")
+        expect(page.locator(".st-key-row-count")).to_contain_text("from 1 to 99", timeout=WAIT_MS)
+        assert rows(web.site, "SELECT * FROM corrections WHERE annotator = 'Typist'") == []
+        count.fill("1")
+        title(page).click()  # an empty place: the keys are heard all the same
+        press(page, "ArrowUp")
+        at(page, "part")
+        count.click()
         press(page, "ArrowDown 2 1")
         at(page, "background")
         press(page, "1")
