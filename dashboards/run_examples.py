@@ -86,15 +86,11 @@ WHERE c.verdict IN ('private', 'unusable') AND c.state IN ('active', 'conflict')
 
 
 def examples(site: Site, run_id: str, task: str) -> Changed | None:
-    """None: the run did not measure the task item by item. Raises GenbaError when the run's files are gone.
+    """None: the run did not measure the task item by item. Raises GenbaError when the run's files are gone or damaged.
 
     A photo that somebody has called private or unusable since is not shown.
     """
-    path = runs.folder(site, run_id) / "results.parquet"
-    if not path.is_file():
-        raise GenbaError(f"The results of the run {run_id} are gone: there is no {path}.",
-                         next=f"genba retrain {site.root}")  # fmt: skip
-    values = read_values(path, task)
+    values = read_values(runs.results_file(site, run_id), task)
     versus = ORIGINAL if ORIGINAL in values else BASE
     if CORRECTED not in values or versus not in values:
         return None
@@ -124,7 +120,10 @@ def kept(site: Site, run_id: str, task: str, barred: Container[str] = ()) -> Kep
     path = runs.folder(site, run_id) / FOLDER / INDEX
     if not path.is_file():
         return None
-    index = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise GenbaError(f"{path} is damaged: {error}", next=f"genba doctor {site.root}") from None
     of_task = index["tasks"].get(task)
     if of_task is None:
         return None

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 WAIT_SECONDS = 60.0
+DAMAGED = (
+    "Corrupt database",
+    "checksum",
+    "Could not read enough bytes",
+    "not a valid DuckDB",
+)  # as DuckDB says it
 LONG_SECONDS = 0.2  # after so long a transaction a new engine costs little
 
 
@@ -184,6 +190,13 @@ def connect(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Database
             f"{path} has been in use by another process for {wait_seconds:.0f} seconds.",
             next=f"genba doctor {path.parent}",
         ) from None
+    except _duckdb_error() as error:
+        if not any(sign in str(error) for sign in DAMAGED):
+            raise
+        raise GenbaError(
+            f"{path} is damaged: {error}",
+            next="keep it aside and put the last backup in its place: tar xzf BACKUP.tar.gz (genba backup made it)",
+        ) from None
     except PermissionError as error:
         raise _unwritable(path, error) from None
     except OSError as error:
@@ -272,6 +285,12 @@ atexit.register(_engine.cache_clear)  # its threads end before the interpreter's
 os.register_at_fork(before=_engine.cache_clear)
 
 
+def _duckdb_error() -> type[Exception]:
+    import duckdb
+
+    return duckdb.Error
+
+
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, wait_seconds: float) -> None:
     import duckdb
 
@@ -282,10 +301,10 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path, wait_seconds: flo
             break
         except duckdb.IOException as error:
             # Somebody opened the file past our lock, e.g. the duckdb shell.
+            if any(sign in str(error) for sign in DAMAGED):
+                raise
             if "lock" not in str(error).lower():
-                raise GenbaError(
-                    f"{path} cannot be opened: {error}", next=f"genba doctor {path.parent}"
-                ) from None
+                raise GenbaError(f"{path} cannot be opened: {error}", next="see to its disk") from None
             if time.monotonic() > deadline:
                 raise GenbaError(
                     f"{path} is held by another program: {error}", next="close that program"

@@ -82,7 +82,7 @@ def effects(
     measured: ByArm,
     pairs: Sequence[tuple[str, str]],
     seed: int = 0,
-    stated: Mapping[tuple[str, str, str, str], float] | None = None,
+    stated: Mapping[tuple[str, str, str, str], float | None] | None = None,
 ) -> list[Comparison]:
     """Every metric that both arms of a pair have, for every pair.
 

@@ -3,9 +3,11 @@
     detectable(standard_error)                       # 80 % power, 5 % level, two-sided
     state(base, contrasts, seeds, earlier)           # a Statement for each metric and contrast
 
-The standard error of a difference comes from the last run that compared the same two arms in the same metric, brought
-to this test set's size and this number of seeds; before there is one, from how much the base encoder's own metric
-varies over the test items, and from an assumption (ALIKE). Pure.
+The standard error of a difference comes from the newest run of two seeds or more that compared the same two arms in the
+same metric, brought to this test set's size and this number of seeds: the interval of a single seed holds no spread
+between seeds. Before there is such a run, it comes from how much the base encoder's own metric varies over the test
+items, and from an assumption (ALIKE). Where the base's metric does not vary (it finds nothing, or everything), nothing
+can be told beforehand. After the run its own interval says better what it could show. Pure.
 """
 
 from __future__ import annotations
@@ -23,19 +25,25 @@ POWER = 0.8
 # on the demo site: 0.5 to 0.6 in recall@1 (corrected against original and base), 0.9 for original against reworded,
 # 0.99 in mIoU of a linear probe. Assumed, the smaller one promises rather too little, until a run shows the site's own.
 ALIKE = 0.5
+FEWEST_SEEDS = 2  # of a run whose interval holds the spread between seeds
+TIE = 1e-12  # of a standard error: sums of equal numbers
+ASSUMED, UNKNOWN = "assumed", "cannot be told"
 Row = Mapping[str, Any]
 Contrast = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """The smallest effect of one metric and contrast that the run can detect. basis: "earlier run RUN" or "assumed"."""
+    """The smallest effect of one metric and contrast that the run can detect, None where that cannot be told.
+
+    basis: "earlier run RUN", "assumed" or "cannot be told".
+    """
 
     task: str
     metric: str
     arm: str
     versus: str
-    detectable: float
+    detectable: float | None
     unit: str
     n: int
     seeds: int
@@ -43,7 +51,13 @@ class Statement:
 
 
 def told(one: Statement) -> str:
-    """ "can detect 5.6 points of recall_at_1 between corrected and original (n = 338, 3 seeds, assumed)"."""
+    """ "can detect 5.6 points of recall_at_1 between corrected and original (n = 338, 3 seeds, assumed)", or
+    "cannot tell yet what it can detect of recall_at_1 between corrected and original (n = 338, 3 seeds)"."""
+    if one.detectable is None:
+        return (
+            f"cannot tell yet what it can detect of {one.task}/{one.metric} between {one.arm} and {one.versus} "
+            f"(n = {one.n}, {one.seeds} seeds)"
+        )
     amount = (
         f"{100 * one.detectable:.1f} points" if one.unit in SHARES else f"{one.detectable:.3f} {one.unit}"
     )
@@ -70,8 +84,9 @@ def error_of(low: float, high: float) -> float:
 def brought_to(error: float, n: int, seeds: int, now_n: int, now_seeds: int) -> float:
     """An earlier run's standard error, for a test set of another size and another number of seeds.
 
-    It goes with 1 / sqrt(n). How much of it came from the seeds is not known, so fewer seeds make it larger and more of
-    them do not make it smaller: the statement promises rather too little. brought_to(0.1, 100, 3, 400, 3) == 0.05
+    It goes with 1 / sqrt(n). How much of it came from the seeds is not known, so fewer seeds make it larger, as if all
+    of it did, and more of them do not make it smaller: the statement promises rather too little.
+    brought_to(0.1, 100, 3, 400, 3) == 0.05; brought_to(0.1, 100, 4, 100, 1) == 0.2
     """
     return float(error * (n / now_n) ** 0.5 * max(1.0, seeds / now_seeds) ** 0.5)
 
@@ -92,28 +107,36 @@ def spread(one: Measured, resamples: int = RESAMPLES, seed: int = 0) -> float:
     return float(np.std(values[np.isfinite(values)]))
 
 
+def tells(row: Row) -> bool:
+    """Whether an earlier run's row of the effects table says how widely such a difference varies. Not with one seed,
+    and not where both arms were equal."""
+    return bool(row["seeds"] >= FEWEST_SEEDS and row["high"] > row["low"])
+
+
 def state(
     base: Iterable[Measured], contrasts: Sequence[Contrast], seeds: int, earlier: Sequence[Row]
 ) -> list[Statement]:
     """What each contrast can detect in each metric that the base was measured in.
 
-    earlier: rows of the effects table (with run_id), the newest first; the first that fits counts.
+    earlier: rows of the effects table (with run_id), the newest first; the first one that fits and `tells` counts.
     """
     known: dict[tuple[str, str, str, str], Row] = {}
-    for row in earlier:
+    for row in filter(tells, earlier):
         known.setdefault((row["task"], row["metric"], row["arm"], row["versus"]), row)
     found = []
     for one in base:
         assumed = spread(one) * (2 * (1 - ALIKE)) ** 0.5
         for arm, versus in contrasts:
             last = known.get((one.task, one.metric, arm, versus))
-            error, basis = assumed, "assumed"
-            if last is not None and last["high"] > last["low"]:
+            if last is not None:
                 error = brought_to(
                     error_of(last["low"], last["high"]), last["n"], last["seeds"], one.n, seeds
                 )
                 basis = f"earlier run {last['run_id']}"
+            else:
+                error, basis = assumed, ASSUMED if assumed > TIE else UNKNOWN
+            smallest = None if basis == UNKNOWN else detectable(error)
             found.append(
-                Statement(one.task, one.metric, arm, versus, detectable(error), one.unit, one.n, seeds, basis)
+                Statement(one.task, one.metric, arm, versus, smallest, one.unit, one.n, seeds, basis)
             )
     return found

@@ -18,6 +18,7 @@ from data.errors import GenbaError
 from data.jobs import STALE_AFTER
 from data.site import SUBFOLDERS, Site
 from data.store import now
+from training import examples, runs
 from training.model_files import check_files
 from training.retrain import is_running
 from training.runs import give_up, killed
@@ -178,6 +179,32 @@ def not_counting(site: Site) -> Iterator[Finding]:
     )
 
 
+def run_files(site: Site) -> Iterator[Finding]:
+    """What finished runs keep beside their figures in the store can be read: pages show examples from it."""
+    with site.connect() as db:
+        done = [
+            row["run_id"]
+            for row in db.rows("SELECT run_id FROM runs WHERE state = 'done' ORDER BY created_at")
+        ]
+    for run_id in done:
+        path = runs.folder(site, run_id)
+        if not path.is_dir():
+            continue  # a site that was made without them
+        try:
+            runs.results_file(site, run_id)
+        except GenbaError as error:
+            yield Finding(error.what, False, error.next or "")
+        for file in (path / "config.json", path / examples.FOLDER / examples.INDEX):
+            if file.parent.is_dir():
+                try:
+                    json.loads(file.read_text(encoding="utf-8"))
+                except (OSError, ValueError) as error:
+                    what = f"{file.relative_to(site.root)} of a retraining cannot be read: {error}."
+                    yield Finding(
+                        what, False, "restore a backup; the run's figures stand in the store all the same"
+                    )
+
+
 def vectors(site: Site) -> Iterator[Finding]:
     """Every shard that a manifest names is there."""
     for manifest in (site.root / "vectors").glob("*/manifest.json"):
@@ -218,5 +245,6 @@ def disk(site: Site) -> Iterator[Finding]:
 
 
 CHECKS: list[Callable[[Site], Iterator[Finding]]] = [
-    folders, photo_roots, leftovers, model_files, jobs, lineage, outbox, not_counting, vectors, champion, disk,
+    folders, photo_roots, leftovers, model_files, run_files, jobs, lineage, outbox, not_counting, vectors, champion,
+    disk,
 ]  # fmt: skip

@@ -35,6 +35,27 @@ def folder(site: Site, run_id: str) -> Path:
     return site.folder("runs") / run_id
 
 
+def results_file(site: Site, run_id: str) -> Path:
+    """What a run measured, item by item. Raises GenbaError when the file is gone or cannot be read."""
+    path = folder(site, run_id) / "results.parquet"
+    _columns(path)
+    return path
+
+
+def _columns(path: Path) -> list[str]:
+    """Of a file of results. Raises GenbaError when it is gone or cannot be read."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    try:
+        return list(parquet.read_schema(path).names)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise GenbaError(
+            f"The results of the run {path.parent.name} are gone or damaged: {error}",
+            next="restore a backup, or genba retrain SITE",
+        ) from None
+
+
 def work_folder(site: Site, run_id: str) -> Path:
     """Decoded photos, training states and weights: removed when the run ends, kept when its process is killed."""
     return folder(site, run_id) / "work"
@@ -222,16 +243,16 @@ def write_results(path: Path, measured: ByArm) -> None:
 def read_results(path: Path, task: str, metric: str, arms: Sequence[str]) -> dict[str, list[Measured]]:
     """arm -> one Measured for each seed, in order of seeds, of one metric: what `training/compare.py` resamples.
 
-    Raises GenbaError when the file is gone, or was written before it held how items are summed up.
+    Raises GenbaError when the file is gone or damaged, or was written before it held how items are summed up.
     """
     import numpy as np
     import pyarrow.parquet as parquet
 
-    again = f"The results of the run {path.parent.name}"
-    if not path.is_file():
-        raise GenbaError(f"{again} are gone: there is no {path}.", next="genba retrain SITE")
-    if "summary" not in parquet.read_schema(path).names:
-        raise GenbaError(f"{again} do not say how items are summed up.", next="genba retrain SITE")
+    if "summary" not in _columns(path):
+        raise GenbaError(
+            f"The results of the run {path.parent.name} do not say how items are summed up.",
+            next="genba retrain SITE",
+        )
     wanted = [("task", "=", task), ("metric", "=", metric), ("arm", "in", list(arms))]
     found: dict[str, list[Measured]] = {}
     for (arm, _), rows in sorted(_by_model(parquet.read_table(path, filters=wanted).to_pylist()).items()):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data.errors import GenbaError
 from data.migrations import MIGRATIONS
 from data.store import connect, now
 
@@ -89,3 +90,18 @@ def test_a_forked_process_has_an_engine_of_its_own(tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
     with connect(path) as db:
         assert db.get_state("child") == 2
+
+
+@pytest.mark.parametrize("damage", ["head", "cut", "middle"])
+def test_a_damaged_store_says_so_and_names_the_backup(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "genba.duckdb"
+    with connect(path) as db:
+        db.execute("CREATE TABLE many AS SELECT i, md5(i::VARCHAR) AS text FROM range(200000) t(i)")
+    with path.open("r+b") as file:
+        if damage == "cut":
+            file.truncate(100)
+        else:
+            file.seek(0 if damage == "head" else 12288)
+            file.write(b"\xff" * (5000 if damage == "head" else path.stat().st_size - 12288))
+    with pytest.raises(GenbaError, match=r"is damaged: .*last backup"), connect(path) as db:
+        db.value("SELECT count(DISTINCT text) FROM many")

@@ -153,3 +153,26 @@ def test_a_retraining_on_the_command_line_is_left_alone(site: Site) -> None:
     assert len(examine(site)) == 2
     assert not (site.root / "models" / "r1-corrected").exists()
     assert (site.root / "runs" / "r1" / "work").exists()  # the same retraining goes on with it
+
+
+def test_files_of_a_retraining_that_cannot_be_read_are_named(site: Site) -> None:
+    run = {
+        "run_id": "r1",
+        "kind": "retrain",
+        "state": "done",
+        "snapshot_id": "s",
+        "base_encoder": "demo",
+        "config": {},
+    }
+    with site.connect() as db:
+        db.insert("runs", [{**run, "created_at": now(), "finished_at": now()}])
+    assert examine(site) == [], "a site that came without the files of its runs"
+    path = site.folder("runs") / "r1"
+    (path / "examples").mkdir(parents=True)
+    (path / "config.json").write_text("{}")
+    (path / "results.parquet").write_bytes(b"PAR1 and then nothing")
+    (path / "examples" / "index.json").write_text('{"tasks": {')
+    found = examine(site)
+    assert [one.mended for one in found] == [False, False]
+    assert "results of the run r1 are gone or damaged" in found[0].what and "backup" in found[0].next
+    assert "runs/r1/examples/index.json of a retraining cannot be read" in found[1].what
