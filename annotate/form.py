@@ -49,8 +49,8 @@ class Item:
 def items(
     template: Template, values: Mapping[str, Any], language: str, show_errors: bool = False
 ) -> list[Item]:
-    """The questions that the form shows, given the answers so far. show_errors: say what is wrong with each; of a number
-    that the item does not take it is said at once."""
+    """The questions that the form shows, given the answers so far. show_errors: say what is wrong with each; of a
+    number that the item does not take it is said at once."""
     one = template.language(language)
     wrong = errors(template, values, language)
     return [

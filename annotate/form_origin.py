@@ -19,6 +19,7 @@ from data.templates import Template
 from scoring.slot_embedding import Found
 
 SURE = 0.8  # below: the form asks to look twice
+LIKELY = 0.5  # below a proposal is wrong more often than right: the question stays open
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,17 @@ def begin(
     proposed: Mapping[str, Any] | None = None,
     confidence: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Origin]]:
-    """The first answers and their origins. proposed: what a drafter says, by slot; it counts before the old caption."""
+    """The first answers and their origins. proposed: what a drafter says, by slot; it counts before the old caption,
+    but not where its confidence is below LIKELY: one key would save a guess that nobody has looked at."""
     values = form.prefill(template, caption, language)
     said = template.parse(caption, language) if caption else {}
     origins = {key: Origin("words", 1.0) if key in said else Origin("default") for key in values}
     known = {slot.id for slot in template.slots}
     for key, value in (proposed or {}).items():
-        if key in known and value not in form.EMPTY:
+        sure = (confidence or {}).get(key)
+        if key in known and value not in form.EMPTY and (sure is None or sure >= LIKELY):
             values[key] = list(value) if isinstance(value, tuple) else value
-            origins[key] = Origin("draft", (confidence or {}).get(key))
+            origins[key] = Origin("draft", sure)
     return values, origins
 
 

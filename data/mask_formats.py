@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from data.errors import GenbaError
+from data.errors import GenbaError, nearest
 from data.photos import PhotoError
 
 if TYPE_CHECKING:
@@ -86,8 +86,10 @@ def paint(drawn: Drawn, numbers: Mapping[str, int], unpainted: int = 0, hint: st
 
     unknown = sorted({shape.label for shape in drawn.shapes} - numbers.keys())
     if unknown:
+        guess = nearest(unknown[0].lower(), numbers)
+        meant = f" Did you mean {guess!r}?" if guess else ""
         raise PhotoError(
-            "unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.{hint}"
+            "unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.{meant}{hint}"
         )
     found = np.full((drawn.height, drawn.width), unpainted, np.int32)
     filled = [(shape, shape.pixels()) for shape in drawn.shapes]

@@ -88,6 +88,15 @@ def message_words(message: str, at: Opened) -> str:
         return _("measuring: {what}").format(what=what)
     if stated := DETECTS.fullmatch(message):
         return _detects(stated, at)
+    if unknown := UNKNOWN.fullmatch(message):
+        text = _("how small an effect it can show in the primary metric cannot be told yet: {arm} against {versus} "
+                 "(n = {n}, {seeds} seeds)")  # fmt: skip
+        return text.format(
+            arm=_arm(unknown["arm"], at),
+            versus=_arm(unknown["versus"], at),
+            n=unknown["n"],
+            seeds=unknown["seeds"],
+        )
     return message
 
 
@@ -95,6 +104,10 @@ def message_words(message: str, at: Opened) -> str:
 DETECTS = re.compile(
     r"can detect (?P<amount>[\d.]+) (?P<unit>\S+) of (?P<metric>\S+) between (?P<arm>\S+) and (?P<versus>\S+) "
     r"\(n = (?P<n>\d+), (?P<seeds>\d+) seeds, (?:(?P<assumed>assumed)|earlier run (?P<run>\S+))\)"
+)
+UNKNOWN = re.compile(
+    r"cannot tell yet what it can detect of (?P<metric>\S+) between (?P<arm>\S+) and (?P<versus>\S+) "
+    r"\(n = (?P<n>\d+), (?P<seeds>\d+) seeds\)"
 )
 
 

@@ -55,7 +55,8 @@ def show(hand: Work, made: Mapping[str, str], at: Opened) -> None:
             st.caption(at.translate("Fit"), help=escaped(said), width="content")
             _line(scorer, hand, made, at)
     except GenbaError as error:
-        note(at.translate("No fit is shown: {why}").format(why=error.what))
+        said = at.translate("No fit is shown: the encoder cannot be used on this machine.")
+        st.caption(said, help=escaped(error.what))
 
 
 def warm_encoder(site: Site) -> Encoder | None:

@@ -32,11 +32,17 @@ def test_what_the_old_caption_says_and_the_defaults_are_told_apart() -> None:
 def test_a_draft_counts_before_the_old_caption_and_keeps_its_confidence() -> None:
     values, origins = begin(
         PARTS, "rusty pipe", "en", proposed={"part": "bolt", "material": "steel", "place": None, "gone": "x"},
-        confidence={"part": 0.93, "material": 0.4},
+        confidence={"part": 0.93, "material": 0.6},
     )  # fmt: skip
     assert (values["part"], origins["part"]) == ("bolt", Origin("draft", 0.93))
     assert (origins["material"].is_unsure, origins["part"].is_unsure) == (True, False)
     assert origins["defect"].kind == "words" and "place" not in values and "gone" not in values
+
+
+def test_what_a_drafter_only_guesses_stays_open() -> None:
+    values, origins = begin(PARTS, "", "en", proposed={"part": "bolt", "defect": "scratch"},
+                            confidence={"part": 0.93, "defect": 0.13})  # fmt: skip
+    assert values["part"] == "bolt" and "defect" not in values and "defect" not in origins
 
 
 def test_what_a_person_changes_is_theirs() -> None:
