@@ -262,9 +262,10 @@ def test_nothing_scrolls_and_nothing_is_too_small_for_a_finger(
         press(page, "1 1 ArrowDown 4 4")
         at(page, "place")
         assert overflow(page) <= 0
-        for width, height in ((1280, 800), (1024, 768)):
+        # with a mouse alone the answers of a long form are lower (annotate/pages/style.css)
+        for width, height, least in ((1280, 800, 34), (1024, 768, 44)):
             page.set_viewport_size({"width": width, "height": height})
-            small = page.evaluate(TARGETS)
+            small = page.evaluate(TARGETS, least)
             assert small == [], (width, small)
             assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), "scrolls sideways"
 
@@ -280,13 +281,13 @@ def overflow(page: Page) -> int:
     )
 
 
-TARGETS = """() => {
+TARGETS = """(least) => {
   const all = [...document.querySelectorAll('.st-key-correct :is(button, a, input)')];
   if (innerWidth <= 1100) all.push(...document.querySelectorAll('[data-testid=stSidebarCollapseButton] button'));
   const shadow = [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')];
   for (const host of shadow) all.push(...host.shadowRoot.querySelectorAll('.viewer > .tools button'));
   const boxes = all.map((one) => [one.innerText || one.ariaLabel, one.getBoundingClientRect()]);
-  return boxes.filter(([, box]) => box.width && (box.width < 44 || box.height < 44))
+  return boxes.filter(([, box]) => box.width && (box.width < least || box.height < least))
     .map(([name, box]) => [name, box.width, box.height]);
 }"""
 
