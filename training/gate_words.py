@@ -11,7 +11,7 @@ from typing import Any
 
 from data.messages import Translate, number, translator
 from training.checklist import questions
-from training.gate import FORGETTING, GENERAL, SHARES, Check
+from training.gate import CANDIDATE, FORGETTING, GENERAL, SHARES, Check
 
 MetricName = Callable[[str, str, str], str]
 Row = dict[str, Any]
@@ -135,7 +135,7 @@ def _many(check: Check, _: Translate, language: str, name: MetricName) -> str:
         return text.format(n=number(facts["enough"], language), thin=number(facts["thin"], language))
     if check.falls:
         first = _("Other measures are proven worse: {change}.").format(
-            change=changes(check.falls, language, name)
+            change=_of_whom(check.falls, language, name)
         )
     else:
         text = _("None of the {n} other comparisons is proven worse by more than the margin.")
@@ -143,8 +143,20 @@ def _many(check: Check, _: Translate, language: str, name: MetricName) -> str:
     if not facts["details"]:
         return first
     text = _("Single items that are worse, which do not decide: {change}.")
-    second = text.format(change=changes(facts["details"], language, name))
+    second = text.format(change=_of_whom(facts["details"], language, name))
     return first + ("" if language == "ja" else " ") + second
+
+
+def _of_whom(rows: Iterable[Row], language: str, name: MetricName) -> str:
+    """Falls of the model itself and those of its arm, whose value is the mean over the seeds, told apart."""
+    _ = translator(language)
+    found = list(rows)
+    groups = (
+        (_("the model itself: {change}"), [row for row in found if row["arm"] == CANDIDATE]),
+        (_("its arm, mean of the seeds: {change}"), [row for row in found if row["arm"] != CANDIDATE]),
+    )
+    told = [text.format(change=changes(group, language, name)) for text, group in groups if group]
+    return ("。" if language == "ja" else ". ").join(told)
 
 
 def changes(rows: Iterable[Row], language: str, name: MetricName = plain_name) -> str:

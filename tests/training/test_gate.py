@@ -207,8 +207,9 @@ def test_single_items_that_fell_are_told_though_they_do_not_decide() -> None:
     check = judged(of_model=[*GOOD.of_model, model_effect(-0.2, -0.1, "slots", metric="accuracy_count")])[
         "others"
     ]
-    assert "Single items that are worse, which do not decide: accuracy_count −15.0 points" in sentence(
-        check, "en"
+    assert (
+        "Single items that are worse, which do not decide: the model itself: accuracy_count −15.0"
+        in sentence(check, "en")
     )
 
 
