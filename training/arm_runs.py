@@ -146,8 +146,8 @@ class Run:
 
         return [partial(load, tuned) for tuned in self.tuned(arm)]
 
-    def stated_by_contrast(self) -> dict[tuple[str, str, str, str], float]:
-        """(task, metric, arm, versus) -> the smallest effect that was said to be detectable."""
+    def stated_by_contrast(self) -> dict[tuple[str, str, str, str], float | None]:
+        """(task, metric, arm, versus) -> the smallest effect that was said to be detectable; None: not to be told."""
         return {(one.task, one.metric, one.arm, one.versus): one.detectable for one in self.stated}
 
     def resolved(self) -> Row:

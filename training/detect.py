@@ -107,10 +107,10 @@ def spread(one: Measured, resamples: int = RESAMPLES, seed: int = 0) -> float:
     return float(np.std(values[np.isfinite(values)]))
 
 
-def tells(row: Row) -> bool:
-    """Whether an earlier run's row of the effects table says how widely such a difference varies. Not with one seed,
-    and not where both arms were equal."""
-    return bool(row["seeds"] >= FEWEST_SEEDS and row["high"] > row["low"])
+def tells(seeds: int, low: float, high: float) -> bool:
+    """Whether a run's interval says how widely such a difference varies. Not with one seed, and not where both arms
+    were equal."""
+    return seeds >= FEWEST_SEEDS and high > low
 
 
 def state(
@@ -121,8 +121,9 @@ def state(
     earlier: rows of the effects table (with run_id), the newest first; the first one that fits and `tells` counts.
     """
     known: dict[tuple[str, str, str, str], Row] = {}
-    for row in filter(tells, earlier):
-        known.setdefault((row["task"], row["metric"], row["arm"], row["versus"]), row)
+    for row in earlier:
+        if tells(row["seeds"], row["low"], row["high"]):
+            known.setdefault((row["task"], row["metric"], row["arm"], row["versus"]), row)
     found = []
     for one in base:
         assumed = spread(one) * (2 * (1 - ALIKE)) ** 0.5

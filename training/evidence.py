@@ -2,6 +2,7 @@
 
     python -m training.evidence rooms steel               # docs/evidence/rooms.json, steel.json and a .md of each
     python -m training.evidence --demo demo-site/site     # the retraining that the demo made after its crew's work
+    python -m training.evidence --pages                   # each .md anew from its .json; nothing is measured
 
 Each set is a site of its own (training/evidence_sets.py), retrained as any site is (training/retrain.py): the captions,
 the wording and the held-out photos are fixed by the seed before the first arm trains. The plots are drawn by
@@ -25,6 +26,8 @@ from data.command_line import progress_bar
 from data.errors import GenbaError
 from data.settings_retrain import RetrainSection
 from data.site import Site
+from training import detect
+from training.label_efficiency import Equivalent, fewest
 from training.runs import LAST_RUN_SQL
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence"
@@ -99,8 +102,10 @@ def page_of(found: Row) -> str:
         f"{found['seconds'] / 60:.0f} minutes, base `{found['base_encoder']}`, snapshot `{found['snapshot']}`.", "",
         f"{counts['train_photos']:,} training photos, {counts['corrected_photos']:,} of them with a corrected caption; "
         f"{counts['test_captions']:,} judged captions of {counts['test_photos']:,} held-out photos.", "",
-        "| task | metric | arm | versus | difference | 95 % interval | detectable | p | n | seeds | |",
-        "|---|---|---|---|---:|---:|---:|---:|---:|---:|---|",
+        "Detectable: the smallest true effect that four of five such runs would show, from the interval's width. "
+        "Stated before: the same, as the run said before its first arm trained, from an earlier run or assumed.", "",
+        "| task | metric | arm | versus | difference | 95 % interval | detectable | stated before | p | n | seeds | |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
         *(_effect_line(one) for one in found["effects"]), "",
     ]  # fmt: skip
     if found["efficiency"]:
@@ -111,12 +116,13 @@ def page_of(found: Row) -> str:
               f"{r['most']:.4f} |" for r in found["efficiency"]), "",
         ]  # fmt: skip
     if found["equivalents"]:
+        equivalents = [Equivalent(**row) for row in found["equivalents"]]
         lines += [
             "How many labels the arm it is compared with would need for the same:", "",
             "| task | metric | arm | versus | labels | equivalent | 95 % interval |",
             "|---|---|---|---|---:|---:|---:|",
-            *(f"| {r['task']} | {r['metric']} | {r['arm']} | {r['versus']} | {r['labels']:,} | {_labels(r)} |"
-              for r in found["equivalents"]), "",
+            *(f"| {e.task} | {e.metric} | {e.arm} | {e.versus} | {e.labels:,} | "
+              f"{_labels(e, fewest(equivalents, e.task, e.metric))} |" for e in equivalents), "",
         ]  # fmt: skip
     for task, why in found["config"].get("skipped", {}).items():
         lines.append(f"Not measured: {task} ({why}).")
@@ -128,19 +134,39 @@ def _effect_line(one: Row) -> str:
     is_loss = one["high"] < 0 if one["higher_is_better"] else one["low"] > 0
     said = "gain" if is_gain else "loss" if is_loss else "no effect shown"
     return (f"| {one['task']} | {one['metric']} | {one['arm']} | {one['versus']} | {one['value']:+.4f} | "
-            f"{one['low']:+.4f} to {one['high']:+.4f} | {_number(one['detectable'])} | {_number(one['p_value'])} | "
-            f"{one['n']:,} | {one['seeds']} | {said} |")  # fmt: skip
+            f"{one['low']:+.4f} to {one['high']:+.4f} | {_detectable(one)} | {_stated(one)} | "
+            f"{_number(one['p_value'])} | {one['n']:,} | {one['seeds']} | {said} |")  # fmt: skip
+
+
+def _detectable(one: Row) -> str:
+    """Of the run itself, not of what was stated; an interval of one seed, or of equal arms, does not tell it."""
+    if not detect.tells(one["seeds"], one["low"], one["high"]):
+        return "cannot be told"
+    return _number(detect.detectable(detect.error_of(one["low"], one["high"])))
+
+
+def _stated(one: Row) -> str:
+    """0 was stated where the base finds nothing, and so varies by nothing; newer runs state None there."""
+    if one["detectable"] is None:
+        return "could not be told"
+    return _number(one["detectable"]) if one["detectable"] else "0 (tells nothing)"
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _labels(row: Row) -> str:
-    if not row["is_reached"] or row["equivalent"] is None:
+def _labels(one: Equivalent, least: int) -> str:
+    """least: labels of the curve's first point, below which nothing was measured."""
+
+    def told(value: float | None) -> str:
+        if value is None:
+            return "not reached"
+        return f"{value:,.0f} or fewer" if value <= least else f"{value:,.0f}"
+
+    if not one.is_reached:
         return "not reached | "
-    ends = ["not reached" if end is None else f"{end:,.0f}" for end in (row["low"], row["high"])]
-    return f"{row['equivalent']:,.0f} | {ends[0]} to {ends[1]}"
+    return f"{told(one.equivalent)} | {told(one.low)} to {told(one.high)}"
 
 
 def main() -> None:
@@ -152,6 +178,7 @@ def main() -> None:
     )
     parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
     parser.add_argument("--demo", type=Path, help="a demo site that has retrained")
+    parser.add_argument("--pages", action="store_true", help="write each page anew from its figures")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--folder", type=Path, help="where the sites are made, and found again")
@@ -160,7 +187,9 @@ def main() -> None:
     try:
         for name in given.sets:
             require_set(name)
-        if not given.sets and not given.demo:
+        if given.pages:
+            pages(given.out)
+        if not given.sets and not given.demo and not given.pages:
             raise GenbaError(
                 "Nothing to measure.", choices=SETS, next="python -m training.evidence rooms steel"
             )
@@ -182,6 +211,16 @@ def main() -> None:
                 _write(read("demo", demo, last_retraining(demo)), given.out)
     except GenbaError as error:
         sys.exit(str(error))
+
+
+def pages(out: Path) -> None:
+    """Write the .md of every .json in a folder anew. Raises GenbaError where it holds none."""
+    sources = sorted(out.glob("*.json"))
+    if not sources:
+        raise GenbaError(f"{out} holds no figures.", next="python -m training.evidence rooms steel")
+    for source in sources:
+        found = json.loads(source.read_text(encoding="utf-8"))
+        source.with_suffix(".md").write_text(page_of(found), encoding="utf-8")
 
 
 def _write(found: Row, out: Path) -> None:

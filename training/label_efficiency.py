@@ -16,7 +16,7 @@ times; an end that lies beyond all labels is None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -150,6 +150,12 @@ def _by_metric(curves: Curves) -> dict[tuple[str, str], dict[str, BySeed]]:
         for name, line in of_model.items():
             found.setdefault(name, {}).setdefault(arm, []).append(line)
     return found
+
+
+def fewest(found: Iterable[Equivalent], task: str, metric: str) -> int:
+    """The fewest labels that a metric was learned from. An equivalent, or an end of its interval, that equals them says
+    "so many or fewer". found: with all shares of that metric."""
+    return min(one.labels for one in found if (one.task, one.metric) == (task, metric))
 
 
 def _equivalents(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.compare import bootstrap
-from training.detect import ALIKE, brought_to, detectable, error_of, spread, state
+from training.detect import ALIKE, brought_to, detectable, error_of, spread, state, told
 from training.measures import Measured
 
 
@@ -63,5 +63,21 @@ def test_an_earlier_run_counts_before_the_assumption() -> None:
     assert found["other"].basis == "assumed"
     assert found["other"].detectable == pytest.approx(2.8016 * 0.05 * (2 * (1 - ALIKE)) ** 0.5, rel=0.06)
     assert (found["other"].n, found["other"].seeds, found["other"].unit) == (100, 3, "fraction")
-    same = [{**earlier[0], "low": 0.0, "high": 0.0}]  # two equal arms tell nothing of the spread
-    assert state(base[:1], [("a", "b")], 3, same)[0].basis == "assumed"
+    same = {**earlier[0], "low": 0.0, "high": 0.0}  # two equal arms tell nothing of the spread
+    assert state(base[:1], [("a", "b")], 3, [same])[0].basis == "assumed"
+    single = {**earlier[0], "run_id": "single", "seeds": 1, "low": -0.01, "high": 0.01}  # nor does one seed
+    (again,) = state(base[:1], [("a", "b")], 3, [single, same, *earlier])
+    assert (again.basis, again.detectable) == ("earlier run new", found["recall"].detectable)
+    (one_seed,) = state(base[:1], [("a", "b")], 1, [single, *earlier])
+    assert one_seed.detectable == pytest.approx(3**0.5 * 2.8016 * 0.1 / 1.95996, rel=1e-3)
+
+
+@pytest.mark.parametrize("hit", [0.0, 1.0])
+def test_a_base_that_does_not_vary_tells_nothing(hit: float) -> None:
+    """Not that an effect of 0 can be detected."""
+    (one,) = state([recall([hit] * 30)], [("a", "b")], 3, [])
+    assert one.detectable is None and one.basis == "cannot be told"
+    assert (
+        told(one)
+        == "cannot tell yet what it can detect of retrieval/recall between a and b (n = 30, 3 seeds)"
+    )
