@@ -22,7 +22,6 @@ from data.store import now
 
 DEFAULTS_ID = ""
 LONGEST_NAME = 80
-MOST = 1e15
 ERROR_TASKS = ("inspection", "classification", "slots")
 
 
@@ -42,6 +41,10 @@ KEYS: dict[str, tuple[float, str]] = {
     "fixed_month": (0.0, "yen_month"), "label": (0.0, "yen"), "items": (0.0, "a_month"), "error": (0.0, "yen"),
     "searches": (0.0, "a_month"), "search_seconds": (30.0, "seconds"), "wage_search": (2500.0, "yen_hour"),
     "horizon": (12.0, "months"),
+}  # fmt: skip
+# The most of each unit: beyond it lies a slip of the keyboard. 3,600 s: a search of an hour; 600 months: fifty years.
+LIMITS = {
+    "yen_hour": 1e6, "yen": 1e9, "yen_month": 1e9, "a_month": 1e8, "seconds": 3600.0, "months": 600.0,
 }  # fmt: skip
 SPREAD = 0.5  # a range that nobody has given: so much of the value to either side
 
@@ -74,8 +77,16 @@ class Assumptions:
 
 def spread(value: float, unit: str = "") -> Range:
     """The range of a number for which nobody has given one."""
-    low = value * (1 - SPREAD)
-    return Range(value, max(low, 1.0) if unit == "months" else low, value * (1 + SPREAD))
+    low, high = value * (1 - SPREAD), value * (1 + SPREAD)
+    most = max(
+        LIMITS.get(unit, high), value
+    )  # a value beyond the limit is refused by itself, not for its range
+    return Range(value, max(low, 1.0) if unit == "months" else low, min(high, most))
+
+
+def limit(key: str) -> float:
+    """The largest number that the assumption may be."""
+    return LIMITS[KEYS[key][1]]
 
 
 def defaults(site: Site) -> Assumptions:
@@ -158,10 +169,11 @@ def save(
 
 
 def require_range(key: str, one: Range) -> None:
-    """Raises GenbaError for a range that is none, or a horizon of less than a month."""
-    ends = (one.low, one.value, one.high)
-    if not all(math.isfinite(end) and 0 <= end <= MOST for end in ends):
-        raise GenbaError(f"{key}: {ends} must be numbers from 0 to {MOST:g}.")
+    """Raises GenbaError for a range that is none or goes beyond `limit`, or a horizon of less than a month."""
+    most = limit(key)
+    for end in (one.value, one.low, one.high):
+        if not (math.isfinite(end) and 0 <= end <= most):
+            raise GenbaError(f"{key}: {end:,.15g} is not a number from 0 to {most:,.15g} (the most allowed).")
     if not one.low <= one.value <= one.high:
         raise GenbaError(f"{key}: {one.value:g} does not lie in its range {one.low:g} to {one.high:g}.")
     if key == "horizon" and one.low < 1:

@@ -106,7 +106,10 @@ class Card:
     simulated: int
     first_answer: str | None
     last_answer: str | None
-    untouched_in_need: Rate | None  # of the captions that nobody has judged, from the blind audit
+    untouched_in_need: Rate | None  # of the site's captions that nobody has judged, exported or not
+    as_they_came_in_need: (
+        Rate | None
+    )  # of all the site's captions before anybody corrected one; both: blind audit
     second_opinions_differ: Rate | None
     left_out: dict[str, int]
     photos_barred: int
@@ -120,7 +123,6 @@ def collect(
     site: Site,
     tally: Tally,
     format: str,
-    untouched: bool,
     held: bool,
     columns: Mapping[str, str],
     licence: str,
@@ -129,7 +131,7 @@ def collect(
     with site.connect() as db:
         second = db.rows(SECOND_SQL, {"answered": list(ANSWERED)})[0]
         gaps = db.rows(GAPS_SQL)[0]
-    left = figures.remaining(site) if untouched else None
+    left = figures.remaining(site)
     allowed = site.settings.review.leaderboard
     named = {name: n for name, n in tally.people.most_common() if n >= FEWEST} if allowed else {}
     return Card(
@@ -141,7 +143,8 @@ def collect(
         columns=dict(columns), people=len(tally.people), by_person=named, simulated=tally.simulated,
         first_answer=tally.first.isoformat() if tally.first else None,
         last_answer=tally.last.isoformat() if tally.last else None,
-        untouched_in_need=_in_need(left), second_opinions_differ=_differ(second["answered"], second["agreed"]),
+        untouched_in_need=_in_need(left), as_they_came_in_need=_before(left),
+        second_opinions_differ=_differ(second["answered"], second["agreed"]),
         left_out=_sorted(tally.left_out), photos_barred=gaps["barred_photos"],
         photos_without_caption=gaps["photos_without_caption"], captions_unjudged=gaps["unjudged"],
         captions_contested=gaps["contested"], licence=licence,
@@ -152,11 +155,19 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _in_need(left: figures.Remaining | figures.Missing | None) -> Rate | None:
+def _in_need(left: figures.Remaining | figures.Missing) -> Rate | None:
     if not isinstance(left, figures.Remaining):
         return None
     found = left.estimate
     return Rate(found.rate, found.low, found.high, found.bad, found.judged)
+
+
+def _before(left: figures.Remaining | figures.Missing) -> Rate | None:
+    if not isinstance(left, figures.Remaining) or not left.estimate.captions:
+        return None
+    found = left.estimate
+    share, low, high = (n / found.captions for n in (found.before, found.before_low, found.before_high))
+    return Rate(share, low, high, found.bad, found.judged)
 
 
 def _differ(answered: int, agreed: int) -> Rate | None:
@@ -278,15 +289,19 @@ def percent(share: float, language: str) -> str:
 def _errors(card: Card, language: str) -> list[str]:
     _ = translator(language)
     lines = []
-    if rate := card.untouched_in_need:
-        lines.append(
-            _("Untouched captions: about {share} need a correction (95 % interval {low} to {high}; "
-              "blind audit, {found} of {of} were wrong).").format(**_rate(rate, language))
-        )  # fmt: skip
-    elif card.by_status["untouched"]:
-        lines.append(
-            _("Untouched captions: not yet measurable: needs {what}.").format(what=_("a blind audit"))
-        )
+    if rate := card.as_they_came_in_need:
+        text = _("The site's captions as they came, before anybody corrected one: about {share} needed a correction "
+                 "(95 % interval {low} to {high}; blind audit, {found} of {of} were wrong).")  # fmt: skip
+        lines.append(text.format(**_rate(rate, language)))
+    if card.by_status["untouched"]:
+        if rate := card.untouched_in_need:
+            text = _("Untouched captions: about {share} need a correction (95 % interval {low} to {high}; "
+                     "blind audit, {found} of {of} were wrong).")  # fmt: skip
+            lines.append(text.format(**_rate(rate, language)))
+        else:
+            lines.append(
+                _("Untouched captions: not yet measurable: needs {what}.").format(what=_("a blind audit"))
+            )
     if rate := card.second_opinions_differ:
         text = _(
             "Corrected and confirmed captions: of {of} second opinions {found} differed, {share} (95 % interval {low} "
@@ -294,8 +309,8 @@ def _errors(card: Card, language: str) -> list[str]:
         )
         lines.append(text.format(**_rate(rate, language)))
     else:
-        lines.append(_("Corrected and confirmed captions: nobody has given a second opinion yet, so their error is not "
-                       "known."))  # fmt: skip
+        lines.append(_("Corrected and confirmed captions: nobody has given a second opinion yet, so how many of them "
+                       "are still wrong is not known."))  # fmt: skip
     return lines
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from dashboards.figures import Missing
 from data.records import Metric
 from data.site import Site
+from training import detect
 from training.arm_runs import is_running
 from training.runs import LAST_RUN_SQL
 
@@ -205,13 +206,34 @@ def same_contrast(found: list[Effect]) -> list[Effect]:
     return [e for e in sorted(found, key=_place) if main and (e.arm, e.versus) == (main.arm, main.versus)]
 
 
-def detectable(effect: Effect) -> float:
+def detectable(effect: Effect, seeds: int | None = None) -> float | None:
     """The smallest true effect that a run with this one's spread finds with 80 % power at the 5 % level.
 
     (z(0.975) + z(0.8)) times the standard error, which is the interval's width / (2 z(0.975)); Cohen 1988, chapter 2.
-    An interval of -1.96 to 1.96 has the standard error 1, so 2.80 can be found.
+    An interval of -1.96 to 1.96 has the standard error 1, so 2.80 can be found. seeds: of a run with another number of
+    them (training/detect.py: brought_to); else this one's. None where the interval does not tell: one seed, equal arms.
     """
-    return (1.95996 + 0.84162) * (effect.high - effect.low) / (2 * 1.95996)
+    if not detect.tells(effect.seeds, effect.low, effect.high):
+        return None
+    error = (effect.high - effect.low) / (2 * 1.95996)
+    return (1.95996 + 0.84162) * detect.brought_to(
+        error, effect.n, effect.seeds, effect.n, seeds or effect.seeds
+    )
+
+
+TELLING_SQL = """
+SELECT e.* FROM effects e JOIN runs r USING (run_id)
+WHERE r.state = 'done' AND r.kind = 'retrain' AND e.task = ? AND e.metric = ? AND e.seeds >= ? AND e.high > e.low
+ORDER BY r.created_at DESC, e.run_id
+"""
+
+
+def telling(site: Site) -> Effect | None:
+    """The main effect of the newest retraining whose interval tells how small an effect another can show: that of two
+    seeds or more. The retraining itself judges by the same one (training/detect.py: state)."""
+    with site.connect() as db:
+        rows = db.rows(TELLING_SQL, [*site.settings.retrain.primary_metric, detect.FEWEST_SEEDS])
+    return main_effect([Effect(**row, is_primary=True) for row in rows if row["run_id"] == rows[0]["run_id"]])
 
 
 RETRAIN = "genba retrain SITE"

@@ -90,9 +90,7 @@ def export(site: Site, out: str | Path, choice: Choice, progress: Progress = sil
                 progress(done, total, "")
         writer.close()
         rows_file.unlink()
-        card = data_card.collect(
-            site, tally, choice.format, choice.untouched, held, columns.names, choice.licence
-        )
+        card = data_card.collect(site, tally, choice.format, held, columns.names, choice.licence)
         data_card.write(card, part, choice.language or site.language)
         progress(total, total, "")
     seconds = time.monotonic() - started

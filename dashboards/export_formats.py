@@ -7,7 +7,9 @@
     hf               Hugging Face image folder: one folder for each split with photos and metadata.jsonl
 
 The columns are image, caption, language, the bookkeeping (genba_…) and the columns that came with the captions. Every
-format is read back by `genba ingest` to the same pairs. The tars are written with Python's own tarfile: a WebDataset is
+format is read back by `genba ingest` to the same captions, languages and columns; those without photos in them to the
+very same pairs. webdataset and hf hold copies of the photos without their metadata, which are other files than the
+photos, so their photos and pairs get other ids. The tars are written with Python's own tarfile: a WebDataset is
 an ordinary tar whose members stand in order, and nothing else is needed for it.
 """
 

@@ -1,7 +1,7 @@
 """Gaps between slices: audited error, and what the models measure. Rows of the store in, frozen records out.
 
     error_gaps(site)       # {"line": [ErrorGap, …], "language": […]}: each part against the rest
-    model_gaps(site)       # [ModelGaps of the champion, ModelGaps of the newest candidate]
+    model_gaps(site)       # [ModelGaps of the champion, of the newest candidate], else of the newest retired model
 
 Audited error: blind captions alone, each weighed by 1 / its chance of being drawn, as on the page Quality. The interval
 of a difference of two shares is Newcombe's (1998, method 10; MOVER), made of the exact intervals of both:
@@ -28,9 +28,11 @@ from training.slices import AUTHOR, is_held_back
 
 ENOUGH = quality.FEWEST
 MODELS_SQL = """
-SELECT model_id, run_id, arm, state, created_at FROM models WHERE state IN ('champion', 'candidate')
+SELECT model_id, run_id, arm, state, created_at FROM models
+WHERE state IN ('champion', 'candidate')
+   OR (state = 'retired' AND EXISTS (SELECT 1 FROM slice_gaps g WHERE g.run_id = models.run_id))
 QUALIFY row_number() OVER (PARTITION BY state ORDER BY created_at DESC, model_id) = 1
-ORDER BY state = 'candidate'
+ORDER BY list_position(['champion', 'candidate', 'retired'], state)
 """
 OF_MODEL = "candidate"  # the arm of slice_gaps that was measured of the model itself (training/retrain.py)
 Row = dict[str, Any]
@@ -101,7 +103,7 @@ def difference(part: Part, rest: Part) -> ErrorGap:
 
 @dataclass(frozen=True)
 class ModelGaps:
-    """What the run of one model measured. state: champion or candidate. by_metric: (task, metric) -> parts."""
+    """What the run of one model measured. state: champion, candidate or retired. by_metric: (task, metric) -> parts."""
 
     model_id: str
     arm: str
@@ -111,10 +113,11 @@ class ModelGaps:
 
 
 def model_gaps(site: Site) -> list[ModelGaps]:
-    """Of the champion and of the newest candidate, where there are such models."""
+    """Of the champion and of the newest candidate, where there are such models; where neither was measured (after a
+    rollback to the encoder's own weights, say), of the newest retired model that was."""
     with site.connect() as db:
         models = db.rows(MODELS_SQL)
-    return [
+    found = [
         ModelGaps(
             one["model_id"],
             one["arm"],
@@ -124,6 +127,8 @@ def model_gaps(site: Site) -> list[ModelGaps]:
         )
         for one in models
     ]
+    in_use = [one for one in found if one.state != "retired"]
+    return in_use if any(one.by_metric for one in in_use) else found
 
 
 def of_model(found: dict[tuple[str, str], list[Gap]], arm: str) -> dict[tuple[str, str], list[Gap]]:

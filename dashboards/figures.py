@@ -145,12 +145,14 @@ class Cost:
 
 # The demo's crew stands for people's work, so its job is no computing of the site's.
 # Retrainings and pilots count by their runs, which also a person at a terminal starts; all else by its jobs.
-COMPUTE_SQL = """
-SELECT (
-    (SELECT coalesce(sum(epoch(finished_at - started_at)), 0) FROM jobs
-     WHERE started_at IS NOT NULL AND finished_at IS NOT NULL AND name NOT IN ('demo-crew', 'retrain', 'pilot'))
-    + (SELECT coalesce(sum(seconds), 0) FROM runs)) / 3600 AS hours
+# The trend of the cost (dashboards/trends.py) adds up the same rows by day.
+COMPUTED = """
+SELECT finished_at AS ended_at, epoch(finished_at - started_at) AS seconds FROM jobs
+WHERE started_at IS NOT NULL AND finished_at IS NOT NULL AND name NOT IN ('demo-crew', 'retrain', 'pilot')
+UNION ALL
+SELECT coalesce(finished_at, created_at), seconds FROM runs WHERE seconds IS NOT NULL
 """
+COMPUTE_SQL = f"SELECT coalesce(sum(seconds), 0) / 3600 AS hours FROM ({COMPUTED})"
 
 
 def cost(site: Site, done: Work | None = None) -> Cost:

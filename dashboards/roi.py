@@ -72,10 +72,17 @@ class Change:
     claim: Claim
     n: int
     seeds: int
+    higher_is_better: bool = True
 
     @property
     def span(self) -> Span:
         return span(self.draws)
+
+    @property
+    def of_metric(self) -> Span:
+        """The change of the metric itself: above zero where it rose, better or worse."""
+        found = self.span
+        return found if self.higher_is_better else Span(0.0 - found.value, 0.0 - found.high, 0.0 - found.low)
 
 
 @dataclass(frozen=True)

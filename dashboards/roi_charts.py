@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dashboards.charts import Chart
 
 MOST_BARS = 8
+EDGE = 14  # px between the outermost marker and the edge of the chart
 YEN: dict[str, Any] = {"format": ",.0f", "tickCount": 4, "labelOverlap": "greedy"}  # 0.2k is no sum of yen
 VERDICT_OF = {"gain": "better", "loss": "worse", "none": "undecided", "style": "undecided"}
 
@@ -156,7 +157,7 @@ def forecast_chart(
     parts = [(order[0], n, curve.chance(n))]
     if isinstance(ahead, Ahead):
         more = np.linspace(0, ahead.corrections, 50)
-        parts.append((order[1], curve.answers + more, ahead.chance(more)))
+        parts.append((order[1], curve.answers + more, ahead.decline.chance(more)))
     fitted = pandas.concat(
         pandas.DataFrame({"n": at, "share": chance[0], "low": low, "high": high, "when": name})
         for name, at, chance in parts
@@ -164,7 +165,7 @@ def forecast_chart(
     )
     tooltip = [
         alt.Tooltip("n:Q", format=",.0f", title=_("Correction")),
-        alt.Tooltip("share:Q", format=".1%", title=_("Fitted")),
+        alt.Tooltip("share:Q", format=".1%", title=_("Expected share")),
         alt.Tooltip("low:Q", format=".1%", title=_("from")), alt.Tooltip("high:Q", format=".1%", title=_("to")),
     ]  # fmt: skip
     color = alt.Color("when:N", scale=alt.Scale(domain=order, range=[BLUE, ORANGE]))
@@ -207,7 +208,8 @@ def paper_chart(rows: Sequence[Compared], language: str) -> Chart | None:
     ]  # fmt: skip
     base, y = alt.Chart(frame), _names(alt)
     offset = alt.YOffset("who:N", sort=names)
-    x = alt.X("low:Q", title=_("Relative change (%)"), scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
+    x = alt.X("low:Q", title=_("Relative change (%)"), scale=alt.Scale(zero=True, padding=EDGE),
+              axis=alt.Axis(tickCount=6))  # fmt: skip
     zero = alt.Chart(pandas.DataFrame({"zero": [0.0]})).mark_rule(color=INK).encode(x="zero:Q")
     return look(alt.layer(
         zero, base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=x, x2="high:Q", y=y, yOffset=offset, color=color),

@@ -155,7 +155,7 @@ def _change(
     shuffled = np.random.default_rng([seed, 2]).permutation(draws)  # measures are drawn independently
     return Change(
         task, metric, better * np.concatenate([[effect.value], shuffled]), claim_of(known, task, metric), effect.n,
-        effect.seeds,
+        effect.seeds, effect.higher_is_better,
     )  # fmt: skip
 
 

@@ -75,7 +75,12 @@ def prospect(site: Site, side: Side, yen_second: float, worth_jpy: float | None)
         ahead = Missing("captions that wait in the queue", "genba ingest SITE SOURCE")
     else:
         times = seconds_model(site)
-        ahead = forecast.look_ahead(curve, min(forecast.NEXT, waiting), times, yen_second, left, worth_jpy)
+        # Without a price: the rule then leaves out nothing of what comes first.
+        whole = hundred if worth_jpy is None else kept.next_hundred(site, left, None)
+        first = None if whole.expected_bad is None else (whole.pairs, whole.expected_bad)
+        ahead = forecast.look_ahead(
+            curve, min(forecast.NEXT, waiting), times, yen_second, left, worth_jpy, first
+        )
     return Prospect(points, curve, ahead, waiting, hundred)
 
 

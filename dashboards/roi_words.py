@@ -109,16 +109,27 @@ def change_text(kind: str, value: float, language: str) -> str:
     return f"{sign}{number(abs(shown), language, digits)}{space}{unit}"
 
 
-def change_words(kind: str, change: Change, language: str) -> str:
-    """What was measured, with its interval."""
+def direction(better: Span, language: str) -> str:
+    """In words, of a change that is better above zero: better or worse, and whether its interval holds zero."""
     _ = translator(language)
-    found = change.span
-    text = _("{metric}: {value} (95 % interval {low} to {high}; n = {n}; above zero is better)")
+    if not better.value:
+        return _("no change")
+    if better.low <= 0 <= better.high:
+        return _("better, but not proven") if better.value > 0 else _("worse, but not proven")
+    return _("that is better") if better.value > 0 else _("that is worse")
+
+
+def change_words(kind: str, change: Change, language: str) -> str:
+    """What was measured, with its interval: the metric's own change, and whether that is better or worse."""
+    _ = translator(language)
+    found = change.of_metric
+    text = _("{metric}: {value}, {direction} (95 % interval {low} to {high}; n = {n})")
     if kind == "labels":
         text = _("{metric}: the difference is worth {value} (95 % interval {low} to {high}; n = {n}; above zero is "
                  "better)")  # fmt: skip
     return text.format(
         metric=metric_name(change.task, change.metric, language), n=number(change.n, language),
+        direction=direction(change.span, language),
         value=change_text(kind, found.value, language), low=change_text(kind, found.low, language),
         high=change_text(kind, found.high, language),
     )  # fmt: skip

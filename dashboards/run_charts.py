@@ -111,7 +111,7 @@ def equivalents_chart(found: Sequence[Equivalent], language: str) -> Chart:
     rows = pandas.DataFrame(
         {"labels": e.labels, "equivalent": e.equivalent if e.is_reached else most,
          "low": _or(e.low, most), "high": _or(e.high, most), "state": reached if e.is_reached else beyond,
-         "text": run_words.equivalent(e, language)}
+         "text": run_words.equivalent(e, language, min(one.labels for one in found))}
         for e in found
     )  # fmt: skip
     ends = sorted({*rows["labels"], most})

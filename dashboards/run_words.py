@@ -47,9 +47,17 @@ def chance(effect: Effect, language: str) -> str:
 
 
 def could_detect(effect: Effect, language: str) -> str:
-    """The smallest effect that could have been detected: as stated before the run, else from the interval's width."""
-    value = effect.detectable if effect.detectable is not None else measured.detectable(effect)
-    return words.difference(value, effect, language).removeprefix("+")
+    """The smallest effect that could have been detected, from the interval's width; "—" where it does not tell."""
+    return _smallest(measured.detectable(effect), effect, language)
+
+
+def stated_before(effect: Effect, language: str) -> str:
+    """The same, as it was stated before the first arm trained. 0 was stated where nothing could be told."""
+    return _smallest(effect.detectable or None, effect, language)
+
+
+def _smallest(value: float | None, effect: Effect, language: str) -> str:
+    return "—" if value is None else words.difference(value, effect, language).removeprefix("+")
 
 
 def verdict_name(verdict: str, language: str) -> str:
@@ -87,25 +95,43 @@ def value(number_: float, unit_name: str, language: str) -> str:
     return f"{shown}{space}{words.unit_word(unit_name, language)}"
 
 
-def equivalent(found: Equivalent, language: str) -> str:
-    """ "310 labels (240 to 420)", or that all labels do not reach it."""
+def equivalent(found: Equivalent, language: str, fewest: int) -> str:
+    """ "310 labels (240 to 420)", or that all labels do not reach it.
+
+    fewest: labels of the curve's first point (training/label_efficiency.py); below it nothing was measured, so what
+    equals it is that many or fewer.
+    """
     _ = translator(language)
+
+    def end(value: float | None) -> str:
+        if value is None:
+            return _("not reached")
+        shown = number(value, language)
+        return _("{n} or fewer").format(n=shown) if value <= fewest else shown
+
     if not found.is_reached or found.equivalent is None:
         if found.low is None:
             return _("not reached with all labels")
+        if found.low <= fewest:
+            text = _("not reached with all labels (95 % interval from {low})")
+            return text.format(low=end(found.low))
         return _("not reached with all labels (at least {low})").format(low=number(found.low, language))
-    high = _("not reached") if found.high is None else number(found.high, language)
-    low = _("not reached") if found.low is None else number(found.low, language)
-    text = _("{n} labels (95 % interval {low} to {high})")
-    return text.format(n=number(found.equivalent, language), low=low, high=high)
+    n = number(found.equivalent, language)
+    if found.equivalent > fewest:
+        text = _("{n} labels (95 % interval {low} to {high})")
+    elif found.high is not None and found.high <= fewest:
+        return _("{n} labels or fewer (95 % interval likewise)").format(n=n)
+    else:
+        text = _("{n} labels or fewer (95 % interval {low} to {high})")
+    return text.format(n=n, low=end(found.low), high=end(found.high))
 
 
-def equivalent_sentence(found: Equivalent, language: str) -> str:
+def equivalent_sentence(found: Equivalent, language: str, fewest: int) -> str:
     """One point of the label-equivalent in a sentence."""
     _ = translator(language)
     text = _("{labels} labels with corrected captions correspond to: {worth} ({arm}).")
     return text.format(
-        labels=number(found.labels, language), worth=equivalent(found, language),
+        labels=number(found.labels, language), worth=equivalent(found, language, fewest),
         arm=words.arm_name(found.versus, language),
     )  # fmt: skip
 

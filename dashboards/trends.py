@@ -34,11 +34,10 @@ FROM ({SPENT})
 WHERE given_at >= $since
 GROUP BY quarter_hour, simulated
 """
-COMPUTE_BY_DAY_SQL = """
-SELECT time_bucket(INTERVAL 15 MINUTE, finished_at) AS quarter_hour, false AS simulated,
-       sum(epoch(finished_at - started_at)) / 3600 AS hours
-FROM jobs
-WHERE started_at IS NOT NULL AND finished_at >= $since AND name <> 'demo-crew'
+COMPUTE_BY_DAY_SQL = f"""
+SELECT time_bucket(INTERVAL 15 MINUTE, ended_at) AS quarter_hour, sum(seconds) / 3600 AS hours
+FROM ({figures.COMPUTED})
+WHERE ended_at >= $since
 GROUP BY quarter_hour
 """
 

@@ -254,18 +254,41 @@ def policy_sentence(settings: RetrainSection, since_last_run: int, language: str
     return joined(parts, language)
 
 
-def detectable_sentence(effect: Effect | None, language: str) -> str:
-    """How small an effect the next run can show, if it is as large as the last one."""
+def detectable_sentence(effect: Effect, language: str) -> str:
+    """How small an effect a run like this one can show, from its own interval."""
     _ = translator(language)
-    if effect is None:
+    smallest = measured.detectable(effect)
+    if smallest is None:
         return _(
-            "The smallest effect that it can show is stated as it starts, and better known after the first one."
+            "How small an effect it could show cannot be told: that takes two seeds or more and arms that differ."
         )
     text = _(
         "A run like the last one (n = {n}, {seeds} seeds) shows effects from about {value} in four of five cases."
     )
-    value = difference(measured.detectable(effect), effect, language).removeprefix("+")
+    value = difference(smallest, effect, language).removeprefix("+")
     return text.format(n=number(effect.n, language), seeds=effect.seeds, value=value)
+
+
+def before_sentence(known: Effect | None, seeds: int, language: str) -> str:
+    """How small an effect a retraining with so many seeds can show, before it starts. known: effects.telling."""
+    _ = translator(language)
+    smallest = measured.detectable(known, seeds) if known else None
+    if known is None or smallest is None:
+        return _(
+            "The smallest effect that it can show is stated as it starts, and better known after a first retraining "
+            "with two seeds or more."
+        )
+    text = (
+        _("With the seeds at {seeds} it shows effects from about {value} in four of five cases, judging by "
+          "the retraining {run} (n = {n}, seeds: {had}).")
+        if seeds == known.seeds
+        else _("With the seeds at {seeds} it shows effects from about {value}, perhaps smaller ones, in four "
+               "of five cases, judging by the retraining {run} (n = {n}, seeds: {had}).")
+    )  # fmt: skip
+    return text.format(
+        seeds=seeds, value=difference(smallest, known, language).removeprefix("+"), run=known.run_id,
+        n=number(known.n, language), had=known.seeds,
+    )  # fmt: skip
 
 
 Action = Literal["ingest", "wait", "score", "correct", "audit", "judge", "retrain", "sign", "promote"]

@@ -34,8 +34,9 @@ def folded(title: str, icon: str, key: str, show: Callable[[], None]) -> None:
             show()
 
 
-def table(frame: Any, name: str, at: Opened, title: str = "") -> None:
-    """The numbers of a chart, to read and to take along. frame: a pandas.DataFrame, or rows. name: of the file."""
+def table(frame: Any, name: str, at: Opened, title: str = "", file: Any = None) -> None:
+    """The numbers of a chart, to read and to take along. frame: a pandas.DataFrame, or rows. name: of the file. file:
+    what the CSV holds where that is not what is shown, such as numbers instead of words; as for `download`."""
     import pandas
 
     rows = pandas.DataFrame(frame)
@@ -44,7 +45,7 @@ def table(frame: Any, name: str, at: Opened, title: str = "") -> None:
         st.dataframe(rows, hide_index=True, width="stretch", key=f"table-{name}")
 
     folded(title or at.translate("The numbers"), ":material/table:", f"numbers-{name}", show)
-    download(rows, name, at)
+    download(rows if file is None else file, name, at)
 
 
 @st.fragment

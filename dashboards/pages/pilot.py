@@ -7,6 +7,7 @@ for automation. What is decided is kept with name and time (training/pilot.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from annotate.pages.jobs_strip import live_strip
 from annotate.pages.lead import locked
 from annotate.roles import is_lead
 from dashboards import metric_words, run_charts, run_figures, run_words, words
+from dashboards.effects import Effect
 from dashboards.pages.elements import draw, how
 from data import jobs
 from data.errors import GenbaError
@@ -162,6 +164,13 @@ def _metric(names: list[tuple[str, str]], at: Opened) -> tuple[str, str] | None:
     return names[place or 0]
 
 
+def _effect(row: Row) -> Effect:
+    """A row of the table slot_effects as the effect that it is: what it could show follows from its own interval."""
+    known = {field.name for field in fields(Effect)}
+    given = {name: value for name, value in row.items() if name in known}
+    return Effect(**{"run_id": "", "arm": "", "versus": "", **given})
+
+
 def _table(found: Pilot, chosen: tuple[str, str], at: Opened) -> None:
     import pandas
 
@@ -176,8 +185,7 @@ def _table(found: Pilot, chosen: tuple[str, str], at: Opened) -> None:
             _("Proposal"): proposal_name(item.proposal, at),
             _("Change by this item"): run_words.amount(row["value"], row["unit"], at.language) if row else "—",
             _("95 % interval"): run_words.span(row["low"], row["high"], row["unit"], at.language) if row else "—",
-            _("Could detect"): run_words.amount(row["detectable"], row["unit"], at.language).removeprefix("+")
-            if row and row["detectable"] is not None else "—",
+            _("Could detect"): run_words.could_detect(_effect(row), at.language) if row else "—",
             _("Seconds to write"): seconds_words(item, at),
             _("Gain per second"): _gain(row, at),
             _("Goes with it"): separator.join(names.get(one, one) for one in item.with_it) or "—",

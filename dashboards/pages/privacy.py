@@ -14,6 +14,7 @@ from dashboards.fairness import ErrorGap, ModelGaps
 from dashboards.pages import privacy_findings
 from dashboards.pages.elements import how, table
 from dashboards.pages.run_parts import gaps_formula, gaps_table
+from dashboards.run_figures import Gap
 from data.messages import moment, number
 from data.site import Site
 from data.store import now
@@ -73,7 +74,8 @@ def _errors(found: dict[str, list[ErrorGap]], at: Opened) -> None:
                 n=number(fairness.ENOUGH, at.language)
             )
         )
-    table(_error_table(column, shown, at), f"error-gaps-{column}", at, _("All parts"))
+    table(_error_table(column, shown, at), f"error-gaps-{column}", at, _("All parts"),
+          lambda: _error_numbers(column, shown, at))  # fmt: skip
     formula = _(
         "Share of bad captions in the part minus the share in all other parts of the column. Blind audit captions "
         "alone, each weighed by 1 / its chance of being drawn (weights of Horvitz and Thompson 1952). Interval of the "
@@ -104,6 +106,57 @@ def _error_table(column: str, shown: list[ErrorGap], at: Opened) -> object:
     return pandas.DataFrame(rows)
 
 
+def _error_numbers(column: str, shown: list[ErrorGap], at: Opened) -> object:
+    """The same as numbers, for the file; shares in per cent, their difference in points."""
+    import pandas
+
+    _ = at.translate
+    rows = [
+        {
+            told.slice_name(column, at.language): told.part_value(column, one.part.value, at.language),
+            _("There (%)"): round(100 * one.part.rate, 2),
+            _("Elsewhere (%)"): round(100 * one.rest.rate, 2),
+            _("Difference (points)"): round(100 * one.gap, 2),
+            _("from"): round(100 * one.low, 2),
+            _("to"): round(100 * one.high, 2),
+            _("Judged"): one.part.judged,
+            _("Bad"): one.part.bad,
+            _("Enough data"): _("yes") if one.is_enough else _("no"),
+        }
+        for one in shown
+    ]
+    return pandas.DataFrame(rows)
+
+
+def _model_numbers(shown: list[Gap], at: Opened) -> object:
+    """The same as numbers, for the file; shares in per cent and points, all else in its unit."""
+    import pandas
+
+    _ = at.translate
+
+    def scaled(value: float | None, gap: Gap) -> float | None:
+        return None if value is None else round(value * (100 if gap.is_fraction else 1), 4)
+
+    rows = [
+        {
+            _("Slice"): told.part_name(gap, at.language),
+            _("Unit"): "%" if gap.is_fraction else told.unit(gap.unit, at.language),
+            _("There"): scaled(gap.value, gap),
+            _("Elsewhere"): scaled(gap.rest, gap),
+            _("Difference"): scaled(gap.gap, gap),
+            _("from"): scaled(gap.low, gap),
+            _("to"): scaled(gap.high, gap),
+            _("Change against the model before"): scaled(gap.change, gap),
+            _("Change, from"): scaled(gap.change_low, gap),
+            _("Change, to"): scaled(gap.change_high, gap),
+            _("Test items"): gap.n,
+            _("Enough data"): _("yes") if gap.is_enough else _("no"),
+        }
+        for gap in shown
+    ]
+    return pandas.DataFrame(rows)
+
+
 def _models(found: list[ModelGaps], at: Opened) -> None:
     _ = at.translate
     heading(_("Gaps in what the models measure"))
@@ -119,7 +172,8 @@ def _models(found: list[ModelGaps], at: Opened) -> None:
             icon=":material/groups:",
         )
         return
-    states = {"champion": _("Model in use"), "candidate": _("Newest candidate")}
+    states = {"champion": _("Model in use"), "candidate": _("Newest candidate"),
+              "retired": _("No longer in use")}  # fmt: skip
     if len(measured) > 1:
         chosen = st.segmented_control(
             _("Model"), [one.state for one in measured], default=measured[0].state, required=True,
@@ -139,5 +193,6 @@ def _models(found: list[ModelGaps], at: Opened) -> None:
     st.altair_chart(run_charts.gaps_chart(shown, at.language), theme=None, key="privacy-model-gaps")
     if any(not gap.is_enough for gap in shown):
         note(_("* too few test items to say anything"))
-    table(gaps_table(shown, at), f"model-gaps-{model.model_id}", at, _("All parts"))
+    table(gaps_table(shown, at), f"model-gaps-{model.model_id}", at, _("All parts"),
+          lambda: _model_numbers(shown, at))  # fmt: skip
     how(_("How is this computed?"), gaps_formula(at), fairness.MODELS_SQL, fairness.GAPS_SQL)

@@ -183,7 +183,7 @@ def refused(name: str, ranges: Mapping[str, Range], language: str) -> list[str]:
             value, low, high = (roi_words.exact(end, language) for end in (one.value, one.low, one.high))
             found.append(text.format(
                 name=roi_words.assumption_name(key, language), value=value, low=low, high=high,
-                least=int(key == "horizon"), most=roi_words.exact(assumptions.MOST, language),
+                least=int(key == "horizon"), most=roi_words.exact(assumptions.limit(key), language),
             ))  # fmt: skip
     return found
 

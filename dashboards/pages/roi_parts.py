@@ -37,7 +37,7 @@ def ahead(assumed: Assumptions, side: Side, result: Result, at: Opened) -> None:
     if found.answers:
         chart = roi_charts.forecast_chart(found.answers, found.curve, found.ahead, at.language)
         st.altair_chart(chart, theme=None, key="roi-forecast")
-        _history(found.answers, at)
+        table(steps_table(found, at), "roi-forecast", at)
     note(
         _(
             "The stopping rule looks at the next hundred alone, the most doubtful captions, and at their own time. The "
@@ -49,8 +49,10 @@ def ahead(assumed: Assumptions, side: Side, result: Result, at: Opened) -> None:
         note(sentence)
     formula = _(
         "So far: the chance that an answer to the queue finds a bad caption, fitted to all answers, falling "
-        "(logistic, maximum likelihood). Ahead: it falls from where it stands now as the bad captions that the "
-        "audit says are left are used up: p x exp(-m x p / left) after m more. Cost: seconds for a bad and for a "
+        "(logistic, maximum likelihood). Ahead: the next hundred of the queue hold what the stopping rule says "
+        "(their risks, corrected by what the last hundred held; the queue is ranked anew, so this may lie above the "
+        "history's end). From there it falls as the bad captions that the audit says are left are used up: "
+        "p x exp(-m x p / left) after m more, never above 100 %. Cost: seconds for a bad and for a "
         "right caption x wage, with the share of second opinions and decisions so far. Interval: of the fit, of "
         "what is left, and of chance. What the model gains from them is not forecast: a retraining measures it."
     )
@@ -83,14 +85,54 @@ def expected(found: Ahead, at: Opened) -> list[str]:
     return [*said, roi_words.stop_words(found.stop_after, at.language)]
 
 
-def _history(points: Sequence[tuple[int, int, int]], at: Opened) -> None:
+def steps_table(found: Prospect, at: Opened) -> object:
+    """A pandas.DataFrame: the history in blocks, then what lies ahead, with the curve. Shares in per cent."""
     import pandas
 
     _ = at.translate
-    frame = pandas.DataFrame(
-        {_("Corrections so far"): end, _("Judged"): n, _("Bad"): bad} for end, n, bad in points
-    )
-    table(frame, "roi-forecast", at)
+
+    def percent(share: float | None) -> float | None:
+        return None if share is None else round(100 * share, 1)
+
+    rows = [
+        {
+            _("When"): _("so far") if one.expected is None else _("expected ahead"),
+            _("Corrections from the queue, in order"): one.corrections,
+            _("Judged"): one.judged,
+            _("Bad"): one.bad,
+            _("Expected bad ones from now on"): None if one.expected is None else round(one.expected, 1),
+            _("Expected share (%)"): percent(one.chance),
+            _("from"): percent(one.low),
+            _("to"): percent(one.high),
+        }
+        for one in forecast.steps(found.answers, found.curve, found.ahead)
+    ]
+    counts = [_("Judged"), _("Bad")]  # whole numbers with gaps
+    return pandas.DataFrame(rows).astype(dict.fromkeys(counts, "Int64"))
+
+
+def paper_numbers(rows: Sequence[Compared], at: Opened) -> object:
+    """A pandas.DataFrame: the paper's table as numbers, for the file; relative changes in per cent, labels in times."""
+    import pandas
+
+    _ = at.translate
+
+    def scaled(row: Compared, value: float) -> float:
+        return round(value if row.measure == "labels" else 100 * value, 2)
+
+    found = []
+    for row in rows:
+        ends: list[float | None] = [None] * 3
+        if isinstance(row.site, Span):
+            ends = [scaled(row, end) for end in (row.site.value, row.site.low, row.site.high)]
+        found.append({
+            _("Measure"): roi_words.paper_name(row.measure, at.language),
+            _("Unit"): "%" if row.measure != "labels" else _("times"),
+            _("the paper"): scaled(row, row.paper),
+            _("this site"): ends[0], _("from"): ends[1], _("to"): ends[2],
+            _("Test photos, or labels used"): row.n or None,
+        })  # fmt: skip
+    return pandas.DataFrame(found)
 
 
 def paper_panel(found: Found, rows: Sequence[Compared], at: Opened) -> None:
@@ -122,7 +164,7 @@ def paper_panel(found: Found, rows: Sequence[Compared], at: Opened) -> None:
         for row in rows
     )
     st.dataframe(frame, hide_index=True, width="stretch", key="roi-table-paper")
-    download(frame, "roi-paper", at)
+    download(lambda: paper_numbers(rows, at), "roi-paper", at)
     formula = _(
         "Vasu et al. 2024, CLIP with Quality Captions (arXiv 2405.08911): ViT-B/16 against masked-image "
         "pre-training, mIoU 48.1 to about 53.9 on ADE20k, RMSE 0.383 to about 0.339 m on NYUv2, up to ten times "

@@ -13,6 +13,7 @@ from dashboards.effects import FRACTIONS, MAIN_CONTRAST, REWORDED, Effect, Run
 from dashboards.pages.elements import download, folded, how, table
 from data.messages import number
 from data.records import Metric
+from training.label_efficiency import fewest
 from training.slices import ENOUGH, FEWEST_PEOPLE
 
 FIRST_MEASURES = 4  # of the arms side by side, before the fold
@@ -42,8 +43,9 @@ def show_effects(run: Run, found: list[Effect], at: Opened) -> None:
         "Metric of one arm minus metric of the other, mean over the seeds. Interval: paired bootstrap over the "
         "held-out test items, within their strata, and over the seeds. p: permutation test, results of the two arms "
         "exchanged at random. Could be shown: the smallest true effect that this test set and these seeds find in four "
-        "of five cases. An interval that includes zero proves nothing, whichever side the point lies on. "
-        "Each interval stands alone: of twenty measures without any effect about one lies off zero by chance."
+        "of five cases, from the interval's width; one seed does not tell it. Stated before: the same, as it was "
+        "stated before the first arm trained. An interval that includes zero proves nothing, whichever side the point "
+        "lies on. Each interval stands alone: of twenty measures without any effect about one lies off zero by chance."
     )
     how(_("How is this computed?"), formula, effects.EFFECTS_SQL)
     _arms(run, at)
@@ -64,6 +66,7 @@ def effects_table(found: list[Effect], at: Opened) -> object:
             _("Verdict"): run_words.verdict_name(e.verdict, at.language),
             "p": run_words.chance(e, at.language),
             _("Could be shown"): run_words.could_detect(e, at.language),
+            _("Stated before"): run_words.stated_before(e, at.language),
             _("Test items"): e.n,
             _("Seeds"): e.seeds,
         }
@@ -135,7 +138,7 @@ def show_efficiency(run: Run, at: Opened) -> None:
             right.altair_chart(chart, theme=None, key=f"worth-{task}-{metric}")
             with right:
                 for one in against:
-                    note(run_words.equivalent_sentence(one, at.language))
+                    note(run_words.equivalent_sentence(one, at.language, fewest(worth, task, metric)))
         else:
             right.text(_("The run did not compare the two arms here."))
     rows = [point.__dict__ for points in found.values() for point in points]

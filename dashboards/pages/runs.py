@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
@@ -100,33 +101,48 @@ def _start(at: Opened) -> None:
             arms=arms, steps=settings.steps
         )
     )
-    last = effects.gain(at.site)
-    note(words.detectable_sentence(last if isinstance(last, Effect) else None, at.language))
-    if isinstance(last, Effect):
-        formula = _(
-            "(1.96 + 0.84) x the standard error, which is the width of the last interval / (2 x 1.96): found in four "
-            "of five cases at the 5 % level (Cohen 1988)."
-        )
-        how(_("How is this computed?"), formula, effects.EFFECTS_SQL, popover=True)
     since = standing(at.site).since_last_run
     note(words.policy_sentence(settings, since, at.language))
-    with st.form("retrain", border=False):
-        seeds = st.number_input(
-            _("Seeds for each arm"),
-            1,
-            20,
-            settings.seeds,
-            help=_("More seeds take longer and show smaller effects."),
+    # No form: Enter in a form's field would start hours of work, and the sentence below follows the number.
+    seeds = int(st.number_input(
+        _("Seeds for each arm"), 1, 20, settings.seeds, key="retrain-seeds",
+        help=_("More seeds take longer and show smaller effects."),
+    ))  # fmt: skip
+    known = effects.telling(at.site)
+    note(words.before_sentence(known, seeds, at.language))
+    if known:
+        formula = _(
+            "(1.96 + 0.84) x the standard error, which is the width of that retraining's interval / (2 x 1.96): found "
+            "in four of five cases at the 5 % level (Cohen 1988). The newest retraining with two seeds or more counts: "
+            "one seed does not show how much trainings differ. For fewer seeds than it had, times the root of its "
+            "seeds / these; for more as it is, because how much they help is not known."
         )
-        if st.form_submit_button(
-            _("Start now"), type="primary", icon=":material/play_arrow:", disabled=locked(at)
-        ):
-            arguments = {"arms": settings.arms, "seeds": int(seeds)}
-            with at.site.connect() as db:
-                jobs.enqueue(db, "retrain", arguments, at.person)
-                db.event(at.person, "job.queued", {"name": "retrain", "arguments": arguments})
-            st.toast(_("Queued. The progress appears on this page."), icon=":material/check:")
-            st.rerun()
+        how(_("How is this computed?"), formula, effects.TELLING_SQL, popover=True)
+    arguments = {"arms": settings.arms, "seeds": seeds}
+    is_asked = _is_asked(arguments, at)
+    if is_asked:
+        note(_("An equal retraining waits or runs already; a second one would measure the same again."))
+    start = st.button(
+        _("Start now"), type="primary", icon=":material/play_arrow:", disabled=locked(at) or is_asked
+    )
+    if start and not is_asked:
+        with at.site.connect() as db:
+            jobs.enqueue(db, "retrain", arguments, at.person)
+            db.event(at.person, "job.queued", {"name": "retrain", "arguments": arguments})
+        st.toast(_("Queued. The progress appears on this page."), icon=":material/check:")
+        st.rerun()
+
+
+def _is_asked(arguments: dict[str, Any], at: Opened) -> bool:
+    """Whether a retraining with the same arms and seeds waits or runs; one that names none takes those of the
+    settings, as training/retrain.py does."""
+    settings = at.site.settings.retrain
+    with at.site.connect() as db:
+        active = [
+            job.arguments for job in jobs.jobs(db) if job.name == "retrain" and job.state in jobs.ACTIVE
+        ]
+    usual = {"arms": settings.arms, "seeds": settings.seeds}
+    return any({**usual, **given} == arguments for given in active)
 
 
 def _choose(found: list[Run], at: Opened) -> Run:

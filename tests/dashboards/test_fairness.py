@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from annotate.pages.elements import Opened
 from dashboards import fairness
+from dashboards.pages import privacy
 from dashboards.quality import Part
+from dashboards.run_figures import Gap
+from data.messages import translator
 from data.site import Site
 from tests.dashboards.conftest import add_model
 
@@ -75,3 +80,29 @@ def test_the_models_own_rows_are_shown_of_champion_and_newest_candidate(site: Si
     assert (champion.model_id, champion.state, candidate.model_id) == ("old", "champion", "new")
     assert [gap.value for gap in champion.by_metric["retrieval", "r1"]] == [0.7]
     assert [gap.value for gap in candidate.by_metric["retrieval", "r1"]] == [0.8]  # not measured apart
+    with site.connect() as db:
+        db.execute("UPDATE models SET state = 'retired' WHERE model_id = 'old'")
+        add_model(db, "unmeasured", "run-3", "retired")
+    assert [one.model_id for one in fairness.model_gaps(site)] == ["new"], (
+        "one that is not retired comes first"
+    )
+    with site.connect() as db:  # promoted, and rolled back to the encoder's own weights
+        db.execute("UPDATE models SET state = 'retired' WHERE model_id = 'new'")
+        db.execute("DELETE FROM models WHERE model_id = 'old'")
+    (retired,) = fairness.model_gaps(site)
+    assert (retired.model_id, retired.state) == ("new", "retired")
+    assert [gap.value for gap in retired.by_metric["retrieval", "r1"]] == [0.8]
+
+
+def test_the_files_hold_numbers() -> None:
+    opened = Opened(None, "en", translator("en"), "田中")  # type: ignore[arg-type]
+    found = fairness.gaps_of([*judged(40, 20, "A"), *judged(40, 4, "B")], show_names=False)["line"]
+    first = privacy._error_numbers("line", found, opened).iloc[0].tolist()  # type: ignore[attr-defined]
+    assert first[0] == "A" and first[1:4] == [50.0, 10.0, 40.0] and first[4] < 40 < first[5]
+    assert first[6:] == [40, 20, "yes"]
+    gap = Gap("r", "candidate", "depth", "rmse", "line", "A", 0.5, 0.6, -0.1, -0.2, 0.0, 40, True, "m", False,
+              None, None, None)  # fmt: skip
+    share = replace(gap, unit="fraction", change=0.07, change_low=0.01, change_high=0.13)
+    raw, points = privacy._model_numbers([gap, share], opened).to_numpy().tolist()  # type: ignore[attr-defined]
+    assert raw[1:7] == ["m", 0.5, 0.6, -0.1, -0.2, 0.0] and all(math.isnan(one) for one in raw[7:10])
+    assert points[1:] == ["%", 50.0, 60.0, -10.0, -20.0, 0.0, 7.0, 1.0, 13.0, 40, "yes"]

@@ -161,8 +161,12 @@ def test_runs_shows_arms_effects_and_who(
 
 
 def test_a_retraining_is_started_by_hand_with_its_seeds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number alone starts nothing, nor does an equal one start twice; one with other seeds may."""
     at = show("runs", site, "en", monkeypatch)
     at.number_input[0].set_value(5)
+    rerun(at)
+    with site.connect() as db:
+        assert db.value("SELECT count(*) FROM jobs") == 0
     next(button for button in at.button if button.label == "Start now").click()
     rerun(at)
     with site.connect() as db:
@@ -172,6 +176,33 @@ def test_a_retraining_is_started_by_hand_with_its_seeds(site: Site, monkeypatch:
         "arguments": {"arms": ["original", "corrected"], "seeds": 5},
         "requested_by": "田中",
     }
+    for state in ("queued", "running"):
+        with site.connect() as db:
+            db.execute("UPDATE jobs SET state = ?, heartbeat_at = queued_at", [state])
+        rerun(at)
+        assert next(button for button in at.button if button.label == "Start now").disabled
+        assert "An equal retraining waits or runs already" in texts(at)
+    at.number_input[0].set_value(4)
+    rerun(at)
+    assert not next(button for button in at.button if button.label == "Start now").disabled
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_run_of_one_seed_promises_no_smaller_effect(
+    site: Site, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.connect() as db:
+        add_run(db, "three")
+        add_effect(db, "three", "recall_at_1_text_to_image", 0.07, 0.02, 0.12, seeds=3)
+        add_run(db, "single", at=now())
+        add_effect(db, "single", "recall_at_1_text_to_image", 0.07, 0.03, 0.11, seeds=1)
+    at = show("runs", site, language, monkeypatch)
+    at.number_input[0].set_value(1)
+    rerun(at)
+    known = effects.telling(site)
+    assert known is not None and known.run_id == "three"
+    assert words.before_sentence(known, 1, language) in texts(at).replace("\\", "")
+    assert "12.4" in words.before_sentence(known, 1, language)  # 2.8016 * 0.1 / 3.92 * sqrt(3)
 
 
 def job(name: str, state: str, **other: object) -> dict[str, object]:
@@ -289,6 +320,11 @@ STATED = Statement("retrieval", "recall_at_1_text_to_image", "corrected", "witho
             "検出できる効果は主要指標で 0.056 m以上："
             "修正後のキャプションと元のキャプションの差"
             "（n = 338、シード数 3、ばらつきは再学習 20261126-1-ab から推定）",
+        ),
+        (
+            detect.told(replace(STATED, detectable=None, basis="cannot be told", versus="original")),
+            "主要指標で検出できる効果の大きさはまだ分かりません："
+            "修正後のキャプションと元のキャプションの差（n = 338、シード数 3）",
         ),
         (NASTY, NASTY),
         ("", ""),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import streamlit as st
 
+from annotate.pages.elements import Opened
 from dashboards import (
     assumptions,
     effects,
@@ -16,6 +17,7 @@ from dashboards import (
     labour,
     paper,
     report,
+    roi_charts,
     roi_evidence,
     roi_site,
     roi_words,
@@ -23,6 +25,7 @@ from dashboards import (
 )
 from dashboards.assumptions import KEYS, Range, spread
 from dashboards.figures import Missing, confirm_rates
+from dashboards.pages import roi_parts
 from dashboards.pages.roi_assumptions import followed, refused
 from dashboards.roi import PRICE_NEEDED, Change, Span
 from data.errors import GenbaError
@@ -237,8 +240,11 @@ def test_rates_of_a_set_are_those_of_the_overview_and_the_report(worked: Site) -
         (" ", {}, "slots", "needs a name"),
         ("x" * 81, {}, "slots", "needs a name"),
         ("x", {"label": Range(5, 6, 7)}, "slots", "does not lie in its range"),
-        ("x", {"label": Range(-1, -1, 7)}, "slots", "numbers from 0"),
-        ("x", {"label": Range(float("nan"), 0, 7)}, "slots", "numbers from 0"),
+        ("x", {"label": Range(-1, -1, 7)}, "slots", "a number from 0"),
+        ("x", {"label": Range(float("nan"), 0, 7)}, "slots", "a number from 0"),
+        ("x", {"wage_lead": Range(2e6, 1, 2e6)}, "slots", "wage_lead: 2,000,000 is .* from 0 to 1,000,000 "),
+        ("x", {"items": Range(1, 1, 1e12)}, "slots", "items: 1,000,000,000,000 is .* to 100,000,000 "),
+        ("x", {"horizon": Range(601, 1, 700)}, "slots", "horizon: 601 is .* to 600 "),
         ("x", {"horizon": Range(1, 0.5, 2)}, "slots", "less than one"),
         ("x", {"wgae": Range(1, 1, 1)}, "slots", "wgae"),
         ("x", {}, "guess", "No task 'guess'"),
@@ -312,6 +318,10 @@ def test_a_range_that_is_left_follows_its_value() -> None:
         "typed, so it is refused later"
     )
     assert followed(Range(12, 6, 18), Range(1, 6, 18), "months").low == 1
+    assert followed(Range(12, 6, 18), Range(500, 6, 18), "months") == Range(500, 250, 600), (
+        "no more than the limit"
+    )
+    assert spread(601, "months").high == 601, "refused for its value"
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
@@ -322,7 +332,8 @@ def test_what_is_allowed_is_said_and_numbers_are_shown_as_they_were_saved(langua
     assert len(refused(" ", {}, language)) == 1
     for wrong in (Range(-5, -5, 2), Range(1e20, 0, 1e21), Range(5, 6, 7), Range(5, 1, 2)):
         (told,) = refused("x", {"label": wrong}, language)
-        assert roi_words.assumption_name("label", language) in told and "1,000,000,000,000,000" in told
+        assert roi_words.assumption_name("label", language) in told
+        assert {"en": "0 to 1,000,000,000,", "ja": "0〜1,000,000,000 "}[language] in told
     (told,) = refused("x", {"horizon": Range(1, 0.5, 2)}, language)
     assert "0.5" in told
 
@@ -332,6 +343,49 @@ def test_a_change_for_the_worse_is_not_called_better(language: str) -> None:
     change = Change("segmentation", "miou", np.array([-14.0, -238.0, 169.0]), "none", 9, 2)
     told = roi_words.change_words("labels", change, language)
     assert "better by" not in told and "改善 " not in told and "−14" in told
+
+
+@pytest.mark.parametrize(
+    "language, sign, worse, better",
+    [
+        ("en", "+2.7 points", "worse, but not proven", "that is better"),
+        ("ja", "+2.7ポイント", "悪化の傾向", "改善"),
+    ],
+)
+def test_a_change_of_the_miss_rate_has_the_sign_of_the_miss_rate(
+    language: str, sign: str, worse: str, better: str
+) -> None:
+    """2.7 points more defects missed, -4.9 to +8.3: as Retrainings and the report say it."""
+    draws = np.array([-0.027, -0.083, 0.049])  # above zero is better
+    told = roi_words.change_words(
+        "errors", Change("inspection", "miss_rate", draws, "none", 60, 3, False), language
+    )
+    assert sign in told and worse in told and told.index("−4.9") < told.index("+8.3") and "−2.7" not in told
+    fell = roi_words.change_words(
+        "errors", Change("inspection", "miss_rate", -draws.clip(max=-0.01), "gain", 60, 3, False), language
+    )
+    assert sign.replace("+", "−") in fell and better in fell
+    rose = roi_words.change_words("search", Change(*MAIN, -draws.clip(max=-0.01), "gain", 60, 3), language)
+    assert sign in rose and better in rose, "of a share of finds more is better"
+
+
+def test_the_papers_file_holds_numbers() -> None:
+    rows = [
+        paper.Compared("miou", 0.12, Span(0.05, 0.025, 0.075), True, 60),
+        paper.Compared("rmse", -0.115, Missing("photos with depth, measured by a retraining"), False, 0),
+        paper.Compared("labels", 10.0, Span(1.5, 1.0, 2.0), True, 104),
+    ]
+    opened = Opened(None, "en", translator("en"), "田中")  # type: ignore[arg-type]
+    found = roi_parts.paper_numbers(rows, opened).iloc[:, 1:].to_numpy().tolist()  # type: ignore[attr-defined]
+    assert found[0] == ["%", 12.0, 5.0, 2.5, 7.5, 60] and found[2] == ["times", 10.0, 1.5, 1.0, 2.0, 104]
+    assert found[1][:2] == ["%", -11.5] and np.isnan(found[1][2:]).all()
+
+
+def test_the_papers_marker_has_room_at_the_edge() -> None:
+    drawn = roi_charts.paper_chart([paper.Compared("miou", 0.12, Span(0.0, -0.01, 0.01), True, 60)], "en")
+    assert drawn is not None
+    scales = [layer["encoding"]["x"].get("scale", {}) for layer in drawn.to_dict()["layer"]]
+    assert {"zero": True, "padding": roi_charts.EDGE} in scales
 
 
 def test_every_need_is_said_in_japanese() -> None:

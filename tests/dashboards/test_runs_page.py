@@ -169,18 +169,39 @@ def test_p_values_and_what_could_be_shown_are_told() -> None:
     assert run_words.chance(an_effect(0.1, 0.2, p_value=0.0002), "en") == "< 0.001"
     assert run_words.chance(an_effect(0.1, 0.2, p_value=0.0132), "ja") == "0.013"
     assert run_words.chance(an_effect(0.1, 0.2), "en") == "—"
-    assert run_words.could_detect(an_effect(0.1, 0.2, detectable=0.031), "en") == "3.1 points"
+    stated = an_effect(0.1, 0.2, detectable=0.031)  # its own interval says 2.8 * 0.1 / 3.92
+    assert run_words.could_detect(stated, "en") == "7.1 points"
+    assert run_words.stated_before(stated, "en") == "3.1 points"
+    assert run_words.could_detect(an_effect(0.1, 0.2, seeds=1), "en") == "—"
+    assert run_words.stated_before(an_effect(0.1, 0.2), "ja") == "—"
     assert run_words.verdict_name("undecided", "ja") == "効果は未確認"
 
 
 def test_label_equivalents_in_words() -> None:
     found = Equivalent(**equivalent())
-    assert run_words.equivalent(found, "en") == "112 labels (95 % interval 90 to 150)"
-    assert run_words.equivalent_sentence(found, "ja").startswith(
+    assert run_words.equivalent(found, "en", 20) == "112 labels (95 % interval 90 to 150)"
+    assert run_words.equivalent_sentence(found, "ja", 20).startswith(
         "修正後のキャプションでの 80 ラベルに相当するラベル数：112"
     )
     open_end = Equivalent(**equivalent(high=None))
-    assert run_words.equivalent(open_end, "en") == "112 labels (95 % interval 90 to not reached)"
+    assert run_words.equivalent(open_end, "en", 20) == "112 labels (95 % interval 90 to not reached)"
+
+
+def test_the_fewest_labels_stand_for_so_many_or_fewer() -> None:
+    least = {"labels": 52, "equivalent": 52.0, "low": 52.0}
+    assert run_words.equivalent(Equivalent(**equivalent(**least, high=61.0)), "en", 52) == (
+        "52 labels or fewer (95 % interval 52 or fewer to 61)"
+    )
+    assert run_words.equivalent(Equivalent(**equivalent(**least, high=52.0)), "ja", 52) == (
+        "52 ラベル以下（95%信頼区間も同じ）"
+    )
+    above = Equivalent(**equivalent(equivalent=60.0, low=52.0, high=None))
+    assert run_words.equivalent(above, "ja", 52) == "60 ラベル（95%信頼区間 52 以下〜到達せず）"
+    beyond = Equivalent(**equivalent(labels=104, equivalent=None, low=52.0, high=None, is_reached=False))
+    assert (
+        run_words.equivalent(beyond, "en", 52)
+        == "not reached with all labels (95 % interval from 52 or fewer)"
+    )
 
 
 def test_the_curve_is_the_mean_of_the_seeds_with_their_range() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
+import pytest
+
 from dashboards import effects, figures, kept, trends
 from dashboards.figures import Missing
 from dashboards.sparklines import HEIGHT, bars, intervals
@@ -41,18 +43,28 @@ def test_work_of_the_last_weeks(worked: Site) -> None:
     now = START + timedelta(days=7)  # people fixed two captions on day 0 and one on day 1
     with worked.connect() as db:
         add_correction(db, add_pair(db, add_image(db, 20), "部品"), "fix", at=now, seconds=72.0)
-        db.insert("jobs", [{
-            "job_id": "j", "name": "retrain", "arguments": {}, "state": "done", "requested_by": "x", "done": 0,
-            "total": 0, "message": "", "attempts": 1, "cancel_requested": False, "queued_at": now,
-            "started_at": now - timedelta(hours=2), "finished_at": now,
-        }])  # fmt: skip
+        for name, end, hours in (("score", now, 2), ("retrain", now, 3), ("demo-crew", now, 50),
+                                 ("score", now - timedelta(days=7), 1)):  # fmt: skip
+            db.insert("jobs", [{
+                "job_id": f"{name} {hours}", "name": name, "arguments": {}, "state": "done", "requested_by": "x",
+                "done": 0, "total": 0, "message": "", "attempts": 1, "cancel_requested": False, "queued_at": end,
+                "started_at": end - timedelta(hours=hours), "finished_at": end,
+            }])  # fmt: skip
+        # The retraining's job lasted its run's three hours; the other run was started at a terminal and killed.
+        for run, hours in (("of the job", 3), ("no job", 4)):
+            add_run(db, run, at=now, state="failed")
+            db.execute(
+                "UPDATE runs SET seconds = ?, finished_at = ? WHERE run_id = ?", [hours * 3600, now, run]
+            )
+        db.execute("UPDATE runs SET seconds = 0 WHERE run_id = 'run-1'")
     weeks = trends.work_weeks(worked, figures.fixed_by_day(worked, UTC), UTC, at=now)
     assert not weeks.simulated and weeks.ends[-1] == now.date() and len(weeks.ends) == trends.WEEKS
     assert weeks.fixed[-2:] == [2.0, 2.0], "day 1 lies six days back, day 0 seven"
     first, last = weeks.hours[-2:]
     # 36 s each for two fixed captions and one that was replaced, 18 s each for an ok and an unusable one
     assert round(first * 3600) == 36 + 36 + 36 + 18 + 18 and round(last * 3600) == 36 + 72
-    assert round(weeks.cost_jpy[-1]) == round(108 / 3600 * 2500 + 2 * 100)
+    assert weeks.cost_jpy[-1] == pytest.approx(108 / 3600 * 2500 + (2 + 3 + 4) * 100)
+    assert sum(weeks.cost_jpy) == pytest.approx(figures.cost(worked).total_jpy), "all lies in the weeks shown"
     assert weeks.fixed[0] == 0.0
 
 

@@ -247,7 +247,17 @@ def test_the_policy_in_words() -> None:
 def test_the_smallest_detectable_effect() -> None:
     assert detectable(effect(0.0, -0.0196, 0.0196)) == pytest.approx(0.0280, abs=1e-4)
     assert "about 2.8 points" in words.detectable_sentence(effect(0.0, -0.0196, 0.0196), "en")
-    assert "stated as it starts" in words.detectable_sentence(None, "en")
+    assert detectable(effect(0.0, -0.0196, 0.0196, seeds=1)) is None, "one seed holds no spread between seeds"
+    assert "cannot be told" in words.detectable_sentence(effect(0.0, -0.0196, 0.0196, seeds=1), "en")
+
+
+def test_before_a_run_the_sentence_names_the_seeds_that_it_is_for() -> None:
+    known = effect(0.0, -0.0196, 0.0196, seeds=4)
+    assert "stated as it starts" in words.before_sentence(None, 3, "en")
+    assert "seeds at 4 it shows effects from about 2.8 points in" in words.before_sentence(known, 4, "en")
+    fewer = words.before_sentence(known, 1, "en")
+    assert "seeds at 1 it shows effects from about 5.6 points, perhaps" in fewer and "seeds: 4" in fewer
+    assert "シード9個なら、約2.8ポイント以上" in words.before_sentence(known, 9, "ja"), "more promise no more"
 
 
 def test_an_unknown_metric_keeps_its_own_name() -> None:
