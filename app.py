@@ -271,7 +271,7 @@ def main() -> None:
     st.set_page_config(page_title=f"{current.title} · {site.settings.site.name}")
     with st.sidebar:
         _sidebar(site, pages)
-        own_words.show(st.session_state["language"])  # in the page itself it would push the form off the screen
+        own_words.show(st.session_state["language"])  # in the page it would take room
     current.run()
     memory.settle()
 

@@ -59,7 +59,7 @@ def page() -> None:
         _row(row, holders.get(row["pair_id"]), chosen, at)
     if number_of_pages > 1:
         with st.container(horizontal_alignment="center"):
-            st.session_state["queue-page"] = page_number  # a search may have left fewer pages than the one shown
+            st.session_state["queue-page"] = page_number  # a search may have left fewer pages
             st.pagination(number_of_pages, key="queue-page", persist_state="session")
     if since := kept.oldest(at.site):
         note(_("Figures over all captions as of {when}").format(when=moment(since, at.language)))
