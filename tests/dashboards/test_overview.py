@@ -8,11 +8,12 @@ import pytest
 
 from annotate.pages.since_yesterday import day_name
 from annotate.since_yesterday import last_day
+from dashboards import figures
 from data import kept
 from data.messages import translator, yen
 from data.site import Site
 from data.store import now
-from tests.dashboards.conftest import START, add_correction, add_effect, add_image, add_pair, add_run
+from tests.dashboards.conftest import add_correction, add_effect, add_image, add_pair, add_run
 from tests.dashboards.test_pages import LANGUAGES, metric, show, texts
 from training.pilot import set_stage
 
@@ -59,14 +60,17 @@ def test_each_number_says_how_it_moved(site: Site, language: str, monkeypatch: p
             moment = now() - timedelta(days=days)
             add_correction(db, add_pair(db, add_image(db, number), "部品"), "fix", at=moment, seconds=3600.0)
         for number, (value, low, high) in enumerate(((0.098, 0.041, 0.152), (0.021, -0.01, 0.05))):
-            run = add_run(db, f"run-{number}", at=START + timedelta(days=number))
+            run = add_run(db, f"run-{number}", at=now() - timedelta(days=9 - number))
             add_effect(db, run, wanted, value, low, high, task=task)
+    computed = figures.cost(site).compute_jpy  # of the two retrainings, in the week before
     at = show("overview", site, language, monkeypatch)
     page = plain(texts(at))
     weeks = _("Last 7 days {now}, the 7 before {before}")
     hours = {"ja": ("2時間", "1時間"), "en": ("2 h", "1 h")}[language]
     assert weeks.format(now="2", before="1") in page and weeks.format(now=hours[0], before=hours[1]) in page
-    assert weeks.format(now=yen(5000, language), before=yen(2500, language)) in page
+    assert (
+        computed > 1 and weeks.format(now=yen(5000, language), before=yen(2500 + computed, language)) in page
+    )
     before = _("The retraining before the last one: {value} (95 % interval {low} to {high})")
     points = {"ja": "+9.8ポイント", "en": "+9.8 points"}[language]
     assert before.format(value=points, low="+4.1", high="+15.2") in page
