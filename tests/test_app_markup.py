@@ -68,6 +68,7 @@ def test_markup_is_text_on_every_page_and_every_chart_can_be_taken_along(
             if name == "runs":
                 page.locator(".st-key-part-run-1").get_by_text("区分ごとの差", exact=True).click()
                 expect(page.get_by_text("すべての区分", exact=True)).to_be_visible(timeout=WAIT_MS)
+            unfold(page)
             page.wait_for_timeout(700)
             assert name not in WITH_MARKUP or page.evaluate(SEEN, MARKUP[:20]), f"{name} shows it as text"
             if name == "runs":
@@ -75,6 +76,15 @@ def test_markup_is_text_on_every_page_and_every_chart_can_be_taken_along(
             taken_along(page, name, tmp_path)
             assert page.locator("img[src=x]").count() == 0, f"{name} makes an element of it"
             assert "pwned" not in page.title(), name
+
+
+def unfold(page: Page) -> None:
+    """Open everything that is folded: its content is made then."""
+    closed = page.locator("[data-testid=stMain] [data-testid=stExpander] details:not([open]) > summary")
+    for _ in range(closed.count()):
+        closed.first.click()
+        page.wait_for_timeout(150)
+    page.wait_for_function(AT_REST, timeout=WAIT_MS)
 
 
 def hovered(page: Page) -> None:
@@ -94,7 +104,7 @@ def hovered(page: Page) -> None:
 def taken_along(page: Page, name: str, folder: Path) -> None:
     """As many CSV files as charts that are no part of a larger figure, nothing in them runs; each chart has its PNG."""
     charts = page.locator("[data-testid=stVegaLiteChart]:visible")
-    assert page.get_by_role("button", name=re.compile("^Download as PNG")).count() == charts.count(), name
+    assert page.get_by_role("button", name=re.compile("^PNG でダウンロード")).count() == charts.count(), name
     buttons = page.locator("[data-testid=stDownloadButton] button:visible").filter(has_text="CSV")
     assert buttons.count() or not charts.count(), name
     for place in range(buttons.count()):
