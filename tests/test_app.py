@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,7 +125,12 @@ def serving(site: Site, cwd: Path) -> Iterator[Web]:
         yield running
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:  # as genba up does (data/supervisor.py)
+            process.kill()
+            process.wait(timeout=30)
+            warnings.warn("the web process did not end within 30 s of a signal", stacklevel=1)
 
 
 @pytest.fixture(scope="module")
