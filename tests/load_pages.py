@@ -93,6 +93,7 @@ def cpu_seconds(pid: int) -> float:
 
 def wait_until_idle(pid: int) -> None:
     """Until a process has used little of a processor for a second. Raises TimeoutError after IDLE_S."""
+    time.sleep(kept.AFTER_SECONDS + 1)  # then the counts behind the page begin
     deadline = time.monotonic() + IDLE_S
     while time.monotonic() < deadline:
         before = cpu_seconds(pid)
