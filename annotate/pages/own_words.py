@@ -6,8 +6,10 @@ draws them: whole labels that are in the list, never a part of what the page or 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
+from typing import Any
 
 from annotate.pages import keys
 from data.messages import translator
@@ -15,16 +17,20 @@ from data.messages import translator
 
 def show(language: str) -> None:
     """Once on every page. Nothing for English, which is what Streamlit speaks."""
-    if language == "en":
-        return
+    if language != "en":
+        keys.component("own_words", "own-words", _data(language))
+
+
+@functools.cache
+def _data(language: str) -> dict[str, Any]:
+    """exact: English and ours of whole labels. patterns: expressions with one group, and ours with {} for it."""
     english, _ = translator("en"), translator(language)
-    exact = list(zip(_words(english), _words(_), strict=True))
     patterns = [
         [re.escape(there).replace(re.escape("{name}"), "(.+)"), ours.replace("{name}", "{}")]
         for there, ours in zip(_patterns(english), _patterns(_), strict=True)
     ]
     patterns.append([".+ icon", _("icon")])  # its English name says nothing here
-    keys.component("own_words", "own-words", {"exact": exact, "patterns": patterns})
+    return {"exact": list(zip(_words(english), _words(_), strict=True)), "patterns": patterns}
 
 
 def _words(_: Callable[[str], str]) -> list[str]:

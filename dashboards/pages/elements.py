@@ -25,10 +25,13 @@ from data.spreadsheet import guarded
 
 
 @st.fragment
-def folded(title: str, icon: str, key: str, show: Callable[[], None]) -> None:
-    """An expander whose content is made once somebody opens it: the browser draws tables and charts in closed ones too,
-    which took a third of a page's time."""
-    place = st.expander(title, icon=icon, on_change="rerun", key=key)
+def folded(title: str, icon: str, key: str, show: Callable[[], None], popover: bool = False) -> None:
+    """An expander or a popover whose content is made once somebody opens it: the browser draws tables and charts in
+    closed ones too, which took a third of a page's time."""
+    if popover:
+        place: Any = st.popover(title, type="tertiary", icon=icon, on_change="rerun", key=key)
+    else:
+        place = st.expander(title, icon=icon, on_change="rerun", key=key)
     if place.open:
         with place:
             show()
@@ -48,31 +51,22 @@ def table(frame: Any, name: str, at: Opened, title: str = "", file: Any = None) 
     download(rows if file is None else file, name, at)
 
 
-@st.fragment
 def how(
     title: str, formula: str, *queries: str, popover: bool = False, more: Callable[[], None] | None = None,
     where: str = "",
 ) -> None:  # fmt: skip
     """ "How is this computed": the formula in words and the very queries. `more` adds lines between the two. where: a
-    word that tells two of the same formula on one page apart.
+    word that tells two of the same formula on one page apart."""
 
-    Its content is made once somebody opens it, as in `folded`.
-    """
-    key = "how-" + hashlib.sha256("\n".join((where, formula, *queries)).encode()).hexdigest()[:16]
-    icon = ":material/help:"
-    place = (
-        st.popover(title, type="tertiary", icon=icon, on_change="rerun", key=key)
-        if popover
-        else st.expander(title, icon=icon, on_change="rerun", key=key)
-    )
-    if not place.open:
-        return
-    with place:
+    def show() -> None:
         st.text(formula)
         if more:
             more()
         for query in queries:
             st.code(dedent(query).strip(), language="sql", wrap_lines=True)
+
+    key = "how-" + hashlib.sha256("\n".join((where, formula, *queries)).encode()).hexdigest()[:16]
+    folded(title, ":material/help:", key, show, popover)
 
 
 def download(frame: object, name: str, at: Opened, label: str = "") -> None:
