@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboards import words
+from dashboards.alignment import Alignment
 from dashboards.effects import Effect
-from dashboards.figures import Alignment, Counted
+from dashboards.figures import Counted
 from data.messages import number, translator
 from data.records import Metric
 

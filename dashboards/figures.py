@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from annotate import audit
 from dashboards import assumptions, labour
@@ -260,86 +260,6 @@ def remaining(site: Site) -> Remaining | Missing:
     if found is None:
         return Missing("verdicts on the drawn audit captions", "genba audit SITE estimate")
     return Remaining(found, drawn["simulated_judged"], audit.waiting(site))
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Cosine of photo and caption before and after the correction, same photos, same encoder.
-
-    `before`, `after`: one value for each corrected caption, same order. `change` is the mean of after - before, with
-    its 95 % interval (paired t).
-    """
-
-    encoder: str
-    knows_corrections: bool  # the encoder was itself trained on corrections: the change flatters
-    before: list[float]
-    after: list[float]
-    simulated: int
-    change: float
-    low: float
-    high: float
-
-    @property
-    def n(self) -> int:
-        return len(self.before)
-
-    @property
-    def mean_before(self) -> float:
-        return sum(self.before) / self.n
-
-    @property
-    def mean_after(self) -> float:
-        return sum(self.after) / self.n
-
-
-# The new caption in the old one's language; a caption of no known language is compared with the mean of its new ones.
-ALIGNMENT_SQL = """
-WITH fixed AS (
-    SELECT old_pair_id, simulated, unnest(CAST(new_pair_ids AS VARCHAR[])) AS new_pair_id
-    FROM corrections WHERE state = 'active' AND verdict = 'fix')
-SELECT f.old_pair_id, bool_or(f.simulated) AS simulated, b.encoder,
-       any_value(b.cosine) AS before, avg(a.cosine) AS after
-FROM fixed f
-JOIN pairs o ON o.pair_id = f.old_pair_id AND o.state = 'captioned'
-JOIN pairs p ON p.pair_id = f.new_pair_id AND (p.language = o.language OR o.language = 'und')
-JOIN scores b ON b.pair_id = o.pair_id AND b.cosine IS NOT NULL
-JOIN scores a ON a.pair_id = p.pair_id AND a.encoder = b.encoder AND a.cosine IS NOT NULL
-GROUP BY f.old_pair_id, b.encoder
-ORDER BY f.old_pair_id
-"""
-
-
-def alignment(site: Site) -> Alignment | Missing:
-    """Alignment before and after, by the encoder that has scored most corrected pairs; the base encoder wins a tie."""
-    base = site.settings.site.encoder
-    with site.connect() as db:
-        rows = db.rows(ALIGNMENT_SQL)
-    by_encoder: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_encoder.setdefault(row["encoder"], []).append(row)
-    if not by_encoder:
-        return Missing("corrections whose old and new captions are both scored", "genba score SITE")
-    encoder = max(by_encoder, key=lambda name: (len(by_encoder[name]), name == base, name))
-    chosen = by_encoder[encoder]
-    before, after = [row["before"] for row in chosen], [row["after"] for row in chosen]
-    change, low, high = paired_change(before, after)
-    simulated = sum(bool(row["simulated"]) for row in chosen)
-    return Alignment(encoder, encoder != base, before, after, simulated, change, low, high)
-
-
-def paired_change(before: list[float], after: list[float]) -> tuple[float, float, float]:
-    """Mean of after - before with its 95 % interval: mean ± t(0.975, n-1) s / sqrt(n). One pair: no finite interval."""
-    from math import inf, sqrt
-    from statistics import mean, stdev
-
-    from scipy.stats import t
-
-    differences = [b - a for a, b in zip(before, after, strict=True)]
-    change = mean(differences)
-    if len(differences) < 2:
-        return change, -inf, inf
-    half = float(t.ppf(0.975, len(differences) - 1)) * stdev(differences) / sqrt(len(differences))
-    return change, change - half, change + half
 
 
 RISK_SQL = """

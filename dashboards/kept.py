@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from annotate import audit, queue, stopping
 from annotate.estimate import Estimate
 from annotate.stopping import Ahead
+from dashboards import alignment as aligned
 from dashboards import figures, quality
-from dashboards.figures import Alignment, Counted, Missing, Remaining, Work
+from dashboards.alignment import Alignment
+from dashboards.figures import Counted, Missing, Remaining, Work
 from dashboards.quality import Part, Point
 from data.kept import value
 from data.site import Site
@@ -53,8 +55,9 @@ def fixed_by_day(site: Site) -> dict[date, Counted]:
 
 
 def alignment(site: Site) -> Alignment | Missing:
-    """figures.alignment"""
-    found: Alignment | Missing = value(site, "alignment", Alignment | Missing, figures.alignment)
+    """alignment.compared"""
+    name = f"alignment {site.settings.review.show_names}"
+    found: Alignment | Missing = value(site, name, Alignment | Missing, aligned.compared)
     return found
 
 

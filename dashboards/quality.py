@@ -122,8 +122,13 @@ def parts_of(rows: Sequence[Row], show_names: bool) -> dict[str, list[Part]]:
             (share(value, answers) for value, answers in values.items()), key=lambda part: -part.rate
         )
         for column, values in sorted(by_value.items(), key=lambda one: (one[0] == AUTHOR, one[0]))
-        if 1 < len(values) <= MOST_VALUES and not is_held_back(column, len(values), show_names)
+        if is_slice(column, len(values), show_names)
     }
+
+
+def is_slice(column: str, values: int, show_names: bool) -> bool:
+    """Whether the parts of a column are compared: more than one, no free text, and not a few authors by name."""
+    return 1 < values <= MOST_VALUES and not is_held_back(column, values, show_names)
 
 
 def share(value: str, answers: Sequence[tuple[bool, float]]) -> Part:
@@ -132,15 +137,19 @@ def share(value: str, answers: Sequence[tuple[bool, float]]) -> Part:
     The weighted share (Hajek 1971). Interval: Clopper and Pearson's with the effective number of answers
     (sum w)^2 / sum w^2 in place of the number (Kish 1965; Korn and Graubard 1998).
     """
-    from scipy.stats import beta
-
     whole = sum(weight for _, weight in answers)
     rate = sum(weight for bad, weight in answers if bad) / whole
     n = whole**2 / sum(weight**2 for _, weight in answers)
-    k = rate * n
+    return Part(value, len(answers), sum(bad for bad, _ in answers), rate, *exact(rate * n, n))
+
+
+def exact(k: float, n: float) -> tuple[float, float]:
+    """The 95 % interval of a share of k among n (Clopper and Pearson 1934); both may be effective numbers."""
+    from scipy.stats import beta
+
     low = float(beta.ppf(0.025, k, n - k + 1)) if k > 0 else 0.0
     high = float(beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0
-    return Part(value, len(answers), sum(bad for bad, _ in answers), rate, low, high)
+    return low, high
 
 
 # The item ids stand in the reasons of each score (scoring/reasons.py); only captions that wait are counted.

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import GenbaError
+from data.errors import GenbaError, nearest
 from data.records import caption_id, normalise_caption, pair_id
 from scoring.catalogue import DEMO_ENCODER
+from scoring.encoder_files import CONFIG, WEIGHTS
 from scoring.planting import KINDS, plant
 from scoring.ranking import CaptionedPair
 
@@ -96,6 +97,33 @@ def flickr8k(shared: Path) -> BenchmarkSet:
     return BenchmarkSet(
         "flickr8k dev", folder / "images", [(row["image"], row["caption"]) for row in rows], None, None
     )
+
+
+def random_encoder(name: str, folder: Path) -> str:
+    """The id of an open_clip model by name with random weights, written to `folder`: enough to measure a speed.
+
+    Raises GenbaError with the nearest name.
+    """
+    from scoring.torchvision_ops import ensure_torchvision
+
+    ensure_torchvision()
+    import open_clip
+    from safetensors.torch import save_file
+
+    if name not in open_clip.list_models():
+        guess = nearest(name, open_clip.list_models())
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise GenbaError(f"open_clip has no model {name!r}.{hint}", choices=["ViT-B-16", "ViT-B-32", "RN50"])
+    model = open_clip.create_model(name)
+    kept = ("mean", "std", "interpolation", "resize_mode")
+    how = {key: value for key, value in model.visual.preprocess_cfg.items() if key in kept}
+    config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": how}
+    folder.mkdir(parents=True)
+    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    save_file(
+        {key: value.contiguous() for key, value in model.state_dict().items()}, str(folder / WEIGHTS[0])
+    )
+    return f"local-dir:{folder}"
 
 
 def stated(caption: str) -> frozenset[str]:

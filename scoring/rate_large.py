@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,31 @@ def large_site(pairs: int, encoder_id: str) -> Row:
         correct(site)
         again = _in_process(site)
     return {**found, "corrections": CORRECTIONS, **{f"again_{key}": value for key, value in again.items()}}
+
+
+def neighbour_search(rows: int, asked: int, devices: Sequence[str], k: int = 30, dim: int = 384) -> Row:
+    """Seconds of `nearest` for so many of `rows` vectors on each device, its index built anew; and the share of the
+    exact neighbours that inverted lists find, where both were run. The first search on a device, which warms it up, is
+    a small one that does not count."""
+    from scoring import neighbours
+
+    if asked <= neighbours.FEW_ASKED or rows <= neighbours.EXACT_ROWS:
+        raise ValueError(f"{asked} of {rows}: so few are compared with all on every device")
+    vectors = np.concatenate([part for _, part in _clustered(rows, dim)])
+    groups, all_rows = np.arange(rows), np.arange(rows)
+    chosen = np.sort(np.random.default_rng(1).choice(rows, asked, replace=False))
+    found, seconds = {}, {}
+    for device in devices:
+        few = neighbours.EXACT_ROWS + 1
+        neighbours.nearest(vectors, all_rows[:few], all_rows[:few], k, groups[:few], groups[:few], device)
+        started = time.monotonic()
+        found[device] = neighbours.nearest(vectors, all_rows, chosen, k, groups, groups[chosen], device).place
+        seconds[f"{device}_seconds"] = round(time.monotonic() - started, 1)
+    row: Row = {"rows": rows, "asked": asked, "dim": dim, "k": k, **seconds}
+    if {"cpu", "cuda"} <= found.keys():
+        both = [len(np.intersect1d(*pair)) for pair in zip(found["cpu"], found["cuda"], strict=True)]
+        row["recall_of_lists"] = round(float(np.mean(both)) / k, 4)
+    return row
 
 
 def make_site(folder: Path, pairs: int, encoder_id: str) -> Site:

@@ -35,6 +35,8 @@ def markdown(known: Row) -> str:
         lines += _live(known["live"])
     if "scaled" in known:
         lines += _scaled(known["scaled"])
+    if "neighbours" in known:
+        lines += _neighbours(known["neighbours"])
     if "large" in known:
         lines += _large(known["large"])
     return "\n".join(lines).rstrip() + "\n"
@@ -43,7 +45,7 @@ def markdown(known: Row) -> str:
 def _speed(key: str, one: Row) -> list[str]:
     names = list(one["rates"])
     lines = [
-        f"## {key}: `{one['encoder']}`, {one['machine']}, {one['date']}",
+        f"## {one.get('kind', key)}: `{one['encoder']}`, {one['machine']}, {one['date']}",
         "",
         "`python -m scoring.rates`. Items a second, medians of interleaved repeats.",
         "",
@@ -86,6 +88,24 @@ def _scaled(one: Row) -> list[str]:
         f"{one['auroc_full']:.4f} and {one['auroc_scaled']:.4f} ({one['auroc_points']:+.2f} points).",
         "",
     ]
+
+
+def _neighbours(known: Row) -> list[str]:
+    lines = [
+        "## Neighbours of many vectors", "",
+        "`python -m scoring.rates neighbours`. On a CPU inverted lists find candidates; on a GPU all are compared. "
+        "The lists find: of the exact neighbours.", "",
+        "| vectors | numbers a vector | asked | nearest | CPU | GPU | the lists find | machine | date |",
+        "|---:|---:|---:|---:|---:|---:|---:|---|---|",
+    ]  # fmt: skip
+    for one in known.values():
+        seconds = [f"{one[key]} s" if key in one else "" for key in ("cpu_seconds", "cuda_seconds")]
+        share = f"{one['recall_of_lists']:.1%}" if "recall_of_lists" in one else ""
+        lines.append(
+            f"| {one['rows']:,} | {one['dim']} | {one['asked']:,} | {one['k']} | {seconds[0]} | {seconds[1]} | "
+            f"{share} | {one['machine']} | {one['date']} |"
+        )
+    return [*lines, ""]
 
 
 def _large(known: Row) -> list[str]:

@@ -2,6 +2,7 @@
 
     python -m scoring.rates                                  # rates beside other loops; --device cuda on a GPU
     python -m scoring.rates scaled                           # what decoding at 1/8 does to the ranking
+    python -m scoring.rates neighbours                       # of a million vectors, on a CPU and on a GPU
     python -m scoring.rates large --pairs 1000000            # a whole ranking, and one after 100 corrections
 
 Each writes its section of docs/benchmarks/rates.json and rates.md. Rates are medians of interleaved repeats (one of
@@ -27,7 +28,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 from data.errors import GenbaError
-from scoring.benchmark_sets import ENCODER, flickr8k, inspection, make_site, shared_folder
+from scoring.benchmark_sets import ENCODER, flickr8k, inspection, make_site, random_encoder, shared_folder
 from scoring.decode import PHOTO_BATCH, ByteSteps, Photo, decoded_batches, encoded_batches, encoding_threads
 from scoring.for_photos import for_photos
 
@@ -191,7 +192,8 @@ def run(
     encoder_id: str = "", device: str = "auto", precision: str | None = None, compiled: bool = False,
     count: int = 1000, repeats: int = 3, out: Path = OUT,
 ) -> Row:  # fmt: skip
-    """Measure everything but `scaled` and `large`, and write it to `out`. Raises GenbaError without ../shared."""
+    """Measure everything but `scaled`, `neighbours` and `large`, and write it to `out`. The form's time is that of a
+    CPU, and left out elsewhere. Raises GenbaError without ../shared."""
     from scoring.encoders import load_encoder
 
     shared = shared_folder()
@@ -202,12 +204,14 @@ def run(
         for sample in samples(shared, Path(folder), count):
             print(f"{sample.name}: {len(sample.pairs)} photos, {repeats} repeats", file=sys.stderr)
             rates[sample.name] = measure(encoder, sample, repeats)
-        for name, is_demo in ((encoder_id, False), ("demo", True)):
+        for name, is_demo in ((encoder_id, False), ("demo", True)) if encoder.device == "cpu" else ():
             print(f"live: {Path(name).name}", file=sys.stderr)
             live[Path(name).name] = measure_live(shared, Path(folder) / f"live-{is_demo}", name, is_demo)
-    key = f"{encoder.device} {encoder.precision}{' compiled' if compiled else ''}"
-    return record(out, {"speed": {key: {"encoder": Path(encoder_id).name, **where(encoder.device), "rates": rates}},
-                        "live": {**where("cpu"), **live}})  # fmt: skip
+    kind = f"{encoder.device} {encoder.precision}{' compiled' if compiled else ''}"
+    name = Path(encoder_id).name
+    key = kind if encoder.device == "cpu" else f"{kind} {name}"
+    found: Row = {"speed": {key: {"kind": kind, "encoder": name, **where(encoder.device), "rates": rates}}}
+    return record(out, found | ({"live": {**where("cpu"), **live}} if live else {}))
 
 
 def where(device: str) -> Row:
@@ -229,7 +233,8 @@ def record(out: Path, found: Row) -> Row:
     path = out / "rates.json"
     known: Row = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for section, value in found.items():
-        known[section] = {**known.get(section, {}), **value} if section in ("speed", "large") else value
+        is_merged = section in ("speed", "large", "neighbours")
+        known[section] = {**known.get(section, {}), **value} if is_merged else value
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     (out / "rates.md").write_text(markdown(known), encoding="utf-8")
     return known
@@ -258,13 +263,26 @@ def run_large(encoder_id: str, pairs: int, out: Path) -> Row:
     return record(out, {"large": {str(pairs): {"encoder": Path(encoder_id).name, **where("cpu"), **found}}})
 
 
+def run_neighbours(rows: int, asked: int, devices: Sequence[str], out: Path) -> Row:
+    """Measure the search for neighbours among so many vectors. Raises GenbaError for a device that is absent."""
+    from scoring.encoders import pick_device
+    from scoring.rate_large import neighbour_search
+
+    machine = where(max(map(pick_device, devices)))  # "cuda" where it is among them
+    return record(out, {"neighbours": {str(rows): {**machine, **neighbour_search(rows, asked, devices)}}})
+
+
 def main() -> int:
     """Exit code 0: done, 1: what is missing stands on stderr."""
     parser = argparse.ArgumentParser(
         prog="python -m scoring.rates", description=(__doc__ or "").split("\n")[0]
     )
     verbs = parser.add_subparsers(dest="verb")
-    parser.add_argument("--encoder", default="", help="default: the small one in ../shared")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--encoder", default="", help="default: the small one in ../shared")
+    chosen.add_argument(
+        "--model", default="", help="an open_clip model by name, with random weights: its speed alone"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default=None, help="fp32 or bf16")
     parser.add_argument("--compile", action="store_true", help="torch.compile the image tower")
@@ -273,6 +291,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT)
     scaled = verbs.add_parser("scaled", help="what decoding at 1/8 does to the ranking")
     scaled.add_argument("--photos", dest="scaled_photos", type=int, default=200)
+    near = verbs.add_parser("neighbours", help="the search for neighbours, lists on a CPU beside a GPU")
+    near.add_argument("--rows", type=int, default=1_000_000)
+    near.add_argument("--asked", type=int, default=50_000)
+    near.add_argument("--devices", default="cpu,cuda", help="comma-separated")
     large = verbs.add_parser("large", help="ranking a large site, and again after corrections")
     large.add_argument("--pairs", type=int, default=1_000_000)
     given = parser.parse_args()
@@ -282,12 +304,18 @@ def main() -> int:
     try:
         if given.verb == "scaled":
             run_scaled(given.encoder, given.scaled_photos, given.out)
+        elif given.verb == "neighbours":
+            run_neighbours(given.rows, given.asked, given.devices.split(","), given.out)
         elif given.verb == "large":
             run_large(given.encoder, given.pairs, given.out)
         else:
-            run(
-                given.encoder, given.device, given.precision, given.compile, given.photos, given.repeats, given.out
-            )  # fmt: skip
+            with tempfile.TemporaryDirectory() as folder:
+                encoder_id = given.encoder
+                if given.model:
+                    encoder_id = random_encoder(given.model, Path(folder) / given.model)
+                run(
+                    encoder_id, given.device, given.precision, given.compile, given.photos, given.repeats, given.out
+                )  # fmt: skip
     except GenbaError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

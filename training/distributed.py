@@ -21,7 +21,7 @@ import click
 from data.command_line import DEVICE, SITE, progress_bar
 from data.errors import GenbaError
 from data.site import Site
-from scoring.encoders import Encoder, load_for_site
+from scoring.encoders import Encoder, load_for_site, pick_device
 from training import ranks
 from training.plan import Plan
 from training.trainer import fine_tune
@@ -59,8 +59,9 @@ def follow(encoder: Encoder) -> None:
             print(f"process {ranks.rank()}: {error}", file=sys.stderr)
 
 
-def start() -> None:
-    """Meet the other processes. Raises GenbaError when torchrun has not started this one, or a GPU is missing."""
+def start(device: str) -> None:
+    """Meet the other processes. device: as --device; on "cpu" no GPU is looked for. Raises GenbaError when torchrun has
+    not started this one, or a GPU is missing."""
     import torch
     from torch import distributed
 
@@ -69,11 +70,14 @@ def start() -> None:
             "This is started by torchrun, which says how many processes there are.",
             next="torchrun --nproc-per-node 2 -m training.distributed SITE",
         )
-    has_gpu = torch.cuda.is_available()
+    has_gpu = pick_device(device) == "cuda"
     if has_gpu:
         local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= there:
-            raise GenbaError(f"This machine has {there} GPUs.", next=f"torchrun --nproc-per-node {there}")
+            raise GenbaError(
+                f"Each process takes a GPU of its own; this machine has {there}, and process {local + 1} was started.",
+                next=f"torchrun --nproc-per-node {there}, or --device cpu",
+            )
         torch.cuda.set_device(local)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if has_gpu else "gloo", timeout=WAIT)
 
@@ -102,7 +106,7 @@ def main(site: str, device: str, arms: str | None, seeds: int | None) -> None:
     from training.retrain import retrain
 
     try:
-        start()
+        start(device)
         opened = Site.open(site)
         if ranks.rank() != ranks.LEADER:
             follow(load_for_site(opened, opened.settings.site.encoder, device))

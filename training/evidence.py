@@ -3,6 +3,7 @@
     python -m training.evidence rooms steel               # docs/evidence/rooms.json, steel.json and a .md of each
     python -m training.evidence --demo demo-site/site     # the retraining that the demo made after its crew's work
     python -m training.evidence --pages                   # each .md anew from its .json; nothing is measured
+    python -m training.evidence rooms --device cuda --lock none --seeds 8     # rooms-cuda.json: both towers are trained
 
 Each set is a site of its own (training/evidence_sets.py), retrained as any site is (training/retrain.py): the captions,
 the wording and the held-out photos are fixed by the seed before the first arm trains. The plots are drawn by
@@ -14,11 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,10 @@ from data.command_line import progress_bar
 from data.errors import GenbaError
 from data.settings_retrain import RetrainSection
 from data.site import Site
+from scoring.rates import where
 from training import detect
 from training.label_efficiency import Equivalent, fewest
+from training.plan import LOCKS
 from training.runs import LAST_RUN_SQL
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence"
@@ -52,13 +52,14 @@ EQUIVALENTS = (
 )
 
 
-def measure(name: str, site: Site) -> Row:
-    """Retrain a site with its own settings and read everything that was measured from its store."""
+def measure(name: str, site: Site, device: str = "cpu") -> Row:
+    """Retrain a site with its own settings and read everything that was measured from its store. What was measured
+    elsewhere than on a CPU is a set of its own, NAME-DEVICE."""
     from training.retrain import retrain
 
     with progress_bar(name) as progress:
-        run_id = retrain(site, device="cpu", progress=progress)
-    return read(name, site, run_id)
+        run_id = retrain(site, device=device, progress=progress)
+    return read(name if device == "cpu" else f"{name}-{device}", site, run_id, device)
 
 
 def last_retraining(site: Site) -> str:
@@ -70,7 +71,7 @@ def last_retraining(site: Site) -> str:
     return str(found)
 
 
-def read(name: str, site: Site, run_id: str) -> Row:
+def read(name: str, site: Site, run_id: str, device: str = "cpu") -> Row:
     """Everything that a finished run measured."""
     with site.connect() as db:
         run = db.one("SELECT snapshot_id, base_encoder, seconds, config FROM runs WHERE run_id = ?", [run_id])
@@ -88,9 +89,8 @@ def read(name: str, site: Site, run_id: str) -> Row:
         if key in run["config"]
     }
     encoder = str(run["base_encoder"]).rpartition("/")[2]  # the folder's name, not where it lies
-    return {"set": name, "date": date.today().isoformat(), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "base_encoder": encoder, "snapshot": run["snapshot_id"], "seconds": round(run["seconds"]), "config": config,
-            **found}  # fmt: skip
+    return {"set": name, **where(device), "base_encoder": encoder, "snapshot": run["snapshot_id"],
+            "seconds": round(run["seconds"]), "config": config, **found}  # fmt: skip
 
 
 def page_of(found: Row) -> str:
@@ -181,6 +181,8 @@ def main() -> None:
     parser.add_argument("--pages", action="store_true", help="write each page anew from its figures")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"))
+    parser.add_argument("--lock", default="text", choices=LOCKS, help="the tower that is not trained")
     parser.add_argument("--folder", type=Path, help="where the sites are made, and found again")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
@@ -201,11 +203,11 @@ def main() -> None:
                     steps=given.steps,
                     batch=BATCH,
                     learning_rate=LEARNING_RATE,
-                    lock="text",
+                    lock=given.lock,
                 )
                 is_made = (folder / "site" / "genba.toml").exists()
                 site = Site.open(folder / "site") if is_made else make_site(name, folder, settings)
-                _write(measure(name, site), given.out)
+                _write(measure(name, site, given.device), given.out)
             if given.demo:
                 demo = Site.open(given.demo)
                 _write(read("demo", demo, last_retraining(demo)), given.out)

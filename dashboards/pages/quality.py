@@ -1,4 +1,5 @@
-"""Quality: how many captions are wrong and how that changes, where they are, what they lack, and when to stop."""
+"""Quality: how many captions are wrong and how that changes, where they are, what they lack, when to stop, and whether
+corrected ones fit their photos better."""
 
 from __future__ import annotations
 
@@ -9,11 +10,23 @@ import streamlit as st
 from annotate import stopping
 from annotate.estimate import AUDITED
 from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
-from dashboards import figures, kept, quality, quality_charts, words
+from dashboards import (
+    alignment,
+    alignment_charts,
+    alignment_words,
+    figures,
+    kept,
+    quality,
+    quality_charts,
+    words,
+)
+from dashboards.alignment import ALIGNMENT_SQL, Alignment
 from dashboards.figures import Missing
-from dashboards.pages.elements import bad_left, counted_at, draw, how, missing, stop_words, table
+from dashboards.pages.elements import bad_left, counted_at, draw, folded, how, missing, stop_words, table
 from dashboards.run_words import part_value, slice_name
 from data.messages import moment, number
+
+FELL_SHOWN = 20  # captions whose alignment fell most
 
 
 @shows_errors
@@ -25,11 +38,13 @@ def page() -> None:
     with st.spinner(_("Counting ...")):
         points, left = kept.error_over_time(at.site), kept.remaining(at.site)
         slices, lacking = kept.by_slice(at.site), kept.lacking(at.site)
+        aligned = kept.alignment(at.site)
     counted_at(at)
     simulated = 0 if isinstance(left, Missing) else left.simulated_judged
     rows = (
         (lambda: _over_time(points, simulated, at), lambda: _left(left, at)),
         (lambda: _slices(slices, at), lambda: _lacking(lacking, at)),
+        (lambda: _aligned(aligned, at), lambda: _aligned_parts(aligned, at)),
     )
     for row in rows:
         for column, show in zip(st.columns(len(row), gap="small"), row, strict=True):
@@ -153,3 +168,96 @@ def _lacking(found: dict[str, int], at: Opened) -> None:
         "Captions that wait in the queue, by the required items of the template that their words do not state."
     )
     how(_("How is this computed?"), formula, quality.LACKING_SQL)
+
+
+def _aligned(found: Alignment | Missing, at: Opened) -> None:
+    """Did corrected captions fit their photos better, by how much, how many worse."""
+    _ = at.translate
+    heading(_("Alignment before and after"))
+    if isinstance(found, Missing):
+        empty(_("Not yet measurable"), _("It needs {what}.").format(what=_(found.needs)))
+        return
+    st.text(alignment_words.sentence(found, at.language))
+    note(
+        _(
+            "Mean {before} before, {after} after; 1 would be a perfect fit. A hint: the proof is the retraining."
+        ).format(
+            before=number(found.mean_before, at.language, alignment_words.DIGITS),
+            after=number(found.mean_after, at.language, alignment_words.DIGITS),
+        )
+    )
+    if found.knows_corrections:
+        note(alignment_words.encoder_notes(found, at.language)[-1])
+    if found.simulated:
+        simulated_badge(at, found.simulated)
+    draw(alignment_charts.change_chart(found, at.language), "change", at,
+         alignment_words.sentence(found, at.language))  # fmt: skip
+    if found.worse:
+        folded(_("Those whose fit fell most"), ":material/trending_down:", "fell", lambda: _fell(found, at))
+    formula = _(
+        "Change: cosine of the photo and the new caption in the same language, less the cosine of the same photo and "
+        "the old caption, by the same encoder. Photos that had no caption are left out. Mean with the paired t "
+        "interval: mean ± t(0.975, n − 1) × s / √n. Fits worse: a change below zero; exact interval of the share "
+        "(Clopper and Pearson). The queue shows what fits badly first, so this says nothing about captions that nobody corrected."
+    )
+    how(_("How is this computed?"), formula, ALIGNMENT_SQL, more=lambda: _encoder(found, at))
+
+
+def _encoder(found: Alignment, at: Opened) -> None:
+    for line in alignment_words.encoder_notes(found, at.language):
+        st.text(line)
+
+
+def _fell(found: Alignment, at: Opened) -> None:
+    """A fall may be a wrong correction, or a right one that the encoder does not understand: somebody should look."""
+    import pandas
+
+    _ = at.translate
+    rows = [
+        {_("Photo"): one["photo"], _("Before the correction"): one["old"], _("After the correction"): one["new"],
+         _("Change"): alignment_words.signed(one["after"] - one["before"], at.language)}
+        for one in alignment.fell_most(at.site, found.encoder, FELL_SHOWN)
+    ]  # fmt: skip
+    note(_("A wrong correction, or a right one that the encoder does not understand: look at them."))
+    st.dataframe(pandas.DataFrame(rows), hide_index=True, width="stretch", key="fell-most")
+
+
+def _aligned_parts(found: Alignment | Missing, at: Opened) -> None:
+    _ = at.translate
+    heading(_("Where corrections changed the alignment"))
+    if isinstance(found, Missing) or not found.parts:
+        empty(
+            _("Not yet measurable"),
+            _("It needs corrected captions in at least two parts of a column, such as line, shift or week."),
+        )
+        return
+    names = {column: alignment_words.column_name(column, at.language) for column in found.parts}
+    chosen = st.segmented_control(
+        _("Compare by"),
+        list(names),
+        default=next(iter(names)),
+        format_func=lambda one: names[one],
+        key="aligned-by",
+    )
+    column = chosen or next(iter(names))
+    parts = found.parts[column]
+    st.altair_chart(alignment_charts.part_chart(column, parts, at.language), theme=None, key="changed")
+    note(
+        _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
+    )
+    table(
+        [
+            {names[column]: alignment_words.part_name(column, p.value, at.language), _("Captions"): p.n,
+             _("Mean before"): number(p.before, at.language, alignment_words.DIGITS),
+             _("Mean after"): number(p.after, at.language, alignment_words.DIGITS),
+             _("Mean change"): alignment_words.signed(p.change, at.language),
+             _("95 % interval"): alignment_words.ends(p, at.language), _("Fit worse"): p.worse}
+            for p in parts
+        ],
+        "changed", at,
+    )  # fmt: skip
+    formula = _(
+        "The same change, for the corrected captions of each part: mean with the paired t interval. Weeks begin on "
+        "Monday, in this machine's time zone; line, shift and other columns are those of the old caption."
+    )
+    how(_("How is this computed?"), formula, ALIGNMENT_SQL)

@@ -152,8 +152,13 @@ def test_its_text_becomes_slots_and_a_draft_with_version(
     assert found[0]["confidence"]["part"] == 0.5 and not found[0]["calibrated"]
 
 
-def test_random_weights_run_from_end_to_end(blip: Path, site: Site) -> None:
-    made = drafts.make(site, ["model"], options={"model": str(blip), "device": "cpu", "batch": 5})
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_random_weights_run_from_end_to_end(blip: Path, site: Site, device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device: bf16 is used there alone")
+    made = drafts.make(site, ["model"], options={"model": str(blip), "device": device, "batch": 5})
     assert made.pairs > 5
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas
 import pytest
 
-from dashboards import charts, effects, figures
+from dashboards import alignment, charts, effects, figures
 from dashboards.figures import Counted
 from data.messages import translator
 from data.site import Site
@@ -74,8 +74,8 @@ def test_arms_stand_side_by_side_with_every_seed(worked: Site) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_alignment_is_two_distributions_on_the_same_bins(worked: Site, language: str) -> None:
-    found = figures.alignment(worked)
-    assert isinstance(found, figures.Alignment)
+    found = alignment.compared(worked)
+    assert isinstance(found, alignment.Alignment)
     chart = charts.alignment_chart(found, language, bins=4).to_dict()
     _ = translator(language)
     for name in (_("before the correction"), _("after the correction")):
@@ -106,12 +106,12 @@ def test_risk_chart_stacks_judged_and_waiting() -> None:
 
 
 def test_every_chart_has_hover_and_a_japanese_font(worked: Site) -> None:
-    alignment = figures.alignment(worked)
-    assert isinstance(alignment, figures.Alignment)
+    aligned = alignment.compared(worked)
+    assert isinstance(aligned, alignment.Alignment)
     found = effects.effects(worked, "run-1")
     all_charts = [
         *charts.gain_chart(found, "ja"), charts.arms_chart(effects.metrics(worked, "run-1")[0], "ja"),
-        charts.alignment_chart(alignment, "ja"), charts.by_day_chart(figures.fixed_by_day(worked), "ja"),
+        charts.alignment_chart(aligned, "ja"), charts.by_day_chart(figures.fixed_by_day(worked), "ja"),
         charts.risk_chart(figures.risk_distribution(worked), "ja"),
     ]  # fmt: skip
     for chart in all_charts:

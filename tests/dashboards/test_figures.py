@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -25,7 +24,6 @@ from tests.dashboards.conftest import (
     add_model,
     add_pair,
     add_run,
-    add_score,
 )
 
 
@@ -181,50 +179,6 @@ def test_the_query_shown_beside_the_audit_gives_the_number_shown(worked: Site) -
     assert estimate
     with worked.connect() as db:
         assert db.rows(figures.VERDICTS_SQL) == [{"judged": estimate.judged, "bad": estimate.bad}]
-
-
-def test_alignment_compares_the_same_photo_language_and_encoder(worked: Site) -> None:
-    found = figures.alignment(worked)
-    assert isinstance(found, figures.Alignment)
-    # before 0.10 + 0.01 n, after 0.30 + 0.02 n for n = 0..4, in any order; the English captions (0.90) stay out
-    assert sorted(found.before) == pytest.approx([0.10, 0.11, 0.12, 0.13, 0.14])
-    assert sorted(found.after) == pytest.approx([0.30, 0.32, 0.34, 0.36, 0.38])
-    assert found.change == pytest.approx(0.22)
-    # differences 0.20, 0.21, .., 0.24: s = 0.015811, t(0.975, 4) = 2.776, half = 2.776 * s / sqrt(5)
-    assert found.high - found.change == pytest.approx(0.01963, abs=1e-4)
-    assert found.low == pytest.approx(found.change - 0.01963, abs=1e-4)
-    assert (found.n, found.simulated, found.encoder, found.knows_corrections) == (5, 2, "demo", False)
-
-
-def test_alignment_of_a_caption_of_no_language_takes_the_mean_of_its_new_ones(site: Site) -> None:
-    with site.connect() as db:
-        image = add_image(db, 1)
-        old, ja, en = (add_pair(db, image, text) for text in ("3", "鋼のボルト", "steel bolt"))
-        for pair, cosine in ((old, 0.1), (ja, 0.3), (en, 0.5)):
-            add_score(db, pair, cosine)
-        add_correction(db, old, "fix", [ja, en])
-    found = figures.alignment(site)
-    assert isinstance(found, figures.Alignment)
-    assert found.after == pytest.approx([0.4])
-    assert math.isinf(found.low) and math.isinf(found.high)  # one pair says nothing of the spread
-
-
-def test_alignment_prefers_the_base_encoder_and_names_one_that_was_trained_on_corrections(
-    worked: Site,
-) -> None:
-    with worked.connect() as db:
-        db.execute(
-            "INSERT INTO scores BY NAME SELECT * REPLACE ('local-dir:models/m' AS encoder) FROM scores"
-        )
-    assert figures.alignment(worked).encoder == "demo"  # type: ignore[union-attr]
-    with worked.connect() as db:
-        db.execute("DELETE FROM scores WHERE encoder = 'demo'")
-    found = figures.alignment(worked)
-    assert isinstance(found, figures.Alignment) and found.knows_corrections
-
-
-def test_alignment_needs_scores_of_both(site: Site) -> None:
-    assert isinstance(figures.alignment(site), Missing)
 
 
 def test_risk_distribution_counts_all_and_judged(worked: Site) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from annotate import audit, queue, stopping
-from dashboards import figures, quality
+from dashboards import alignment, figures, quality
 from dashboards import kept as asked
 from data import kept
 from data.errors import GenbaError
@@ -59,7 +59,7 @@ def test_every_aggregate_comes_back_from_the_file_as_it_was(large: Site) -> None
                               "inclusion_probability": 0.5, "drawn_at": now()} for row in pairs])  # fmt: skip
         db.execute("""UPDATE pairs SET extra = '{"line": "A"}' WHERE substr(pair_id, 1, 1) < '8'""")
     left = figures.remaining(large)
-    wanted = (left, queue.count(large), figures.alignment(large), quality.lacking(large),
+    wanted = (left, queue.count(large), alignment.compared(large), quality.lacking(large),
               quality.error_over_time(large), quality.by_slice(large), figures.work(large),
               figures.fixed_by_day(large), audit.waiting(large))  # fmt: skip
     assert isinstance(left, figures.Remaining)

@@ -44,7 +44,7 @@ def results(encoder: Encoder, parts: int, state: Path, plan: Plan) -> dict[str, 
 
 def main(folder: Path, cases: list[str]) -> None:
     torch.set_num_threads(1)
-    start()
+    start("cpu")
     for case in cases:
         encoder = load_encoder(f"local-dir:{folder / case}", device="cpu")
         found = results(encoder, ranks.world(), folder / f"{case}.state", PLAN)
