@@ -7,6 +7,7 @@ gone through.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ class OpenClipLoop:
         import torch
 
         self.device, self.workers, self.transform = encoder.device, workers, encoder.transform
+        self.precision = encoder.precision
         # as open_clip creates it: ours may lie in another memory format
         self.model = deepcopy(encoder.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
@@ -68,7 +70,7 @@ class OpenClipLoop:
 
         def run() -> int:
             count = 0
-            with torch.no_grad():
+            with torch.no_grad(), _autocast(self.device, self.precision):
                 for batch in loader:
                     features = self.model.encode_image(batch.to(self.device, non_blocking=True))
                     count += len(torch.nn.functional.normalize(features.float(), dim=-1).cpu())
@@ -86,9 +88,9 @@ class TorchmetricsLoop:
         """Raises ImportError without torchmetrics."""
         from torchmetrics.multimodal import CLIPScore
 
-        self.device = encoder.device
+        self.device, self.precision = encoder.device, encoder.precision
         pair: Any = lambda: (_as_transformers(encoder), _Processor(encoder))  # noqa: E731  quacks like transformers'
-        self.metric = CLIPScore(pair)
+        self.metric = CLIPScore(pair).to(encoder.device)
 
     def __call__(self, pairs: Sequence[tuple[Path, str]]) -> int:
         import numpy as np
@@ -101,7 +103,7 @@ class TorchmetricsLoop:
                 torch.from_numpy(np.array(open_plainly(path))).permute(2, 0, 1).to(self.device)
                 for path, _ in batch
             ]
-            with torch.no_grad():
+            with torch.no_grad(), _autocast(self.device, self.precision):
                 self.metric.update(photos, [caption for _, caption in batch])
         self.metric.compute()
         return len(pairs)
@@ -148,3 +150,10 @@ def _as_transformers(encoder: Encoder) -> torch.nn.Module:
             return self.inner.encode_text(input_ids)
 
     return Model().eval()
+
+
+def _autocast(device: str, precision: str) -> AbstractContextManager[Any]:
+    """As open_clip's own evaluation has it; the same precision as ours."""
+    import torch
+
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -70,10 +71,17 @@ def samples(shared: Path, folder: Path, count: int) -> list[Sample]:
     small, given = flickr8k(shared), inspection(shared)
     by_photo = {image: (small.folder / image, caption) for image, caption in small.pairs}
     large = list({image: (given.folder / image, caption) for image, caption in given.pairs}.values())
-    made = []
-    for number, (source, caption) in enumerate(large[:: len(large) // LARGE_FILES][:LARGE_FILES]):
-        made.append((folder / f"{number}.jpg", caption))
-        write_large_copy(source, made[-1][0], seed=number)
+    chosen = large[:: len(large) // LARGE_FILES][:LARGE_FILES]
+    made = [(folder / f"{number}.jpg", caption) for number, (_, caption) in enumerate(chosen)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(
+            pool.map(
+                write_large_copy,
+                [source for source, _ in chosen],
+                [path for path, _ in made],
+                range(len(made)),
+            )
+        )
     reads = [made[number % len(made)] for number in range(max(count // 10, 1))]
     return [Sample(SMALL, list(by_photo.values())[:count]), Sample(LARGE, reads)]
 

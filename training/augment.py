@@ -50,8 +50,9 @@ def augmented(batch: torch.Tensor, draws: Draws) -> torch.Tensor:
     moved = batch.float()
     if reach:
         padded = torch.nn.functional.pad(moved, (reach,) * 4, mode="replicate")
-        places = enumerate(draws.offsets.tolist())
-        moved = torch.stack([padded[i, :, y : y + side, x : x + side] for i, (y, x) in places])
+        windows = padded.unfold(2, side, 1).unfold(3, side, 1)  # a view of all (2 * reach + 1) ** 2 shifts
+        rows, columns = torch.from_numpy(draws.offsets).to(batch.device).T
+        moved = windows[torch.arange(n, device=batch.device), :, rows, columns]
     factors = torch.from_numpy(draws.factors).float().to(batch.device).reshape(n, 3, 1, 1)
     level = torch.from_numpy(draws.level).float().to(batch.device).reshape(n, 1, 1, 1)
     return moved.mul_(factors).add_(level).clamp_(0, 255)

@@ -86,6 +86,7 @@ def adamw(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         [{"params": given, "weight_decay": decay, "factor": factor} for (decay, factor), given in groups.items()],
         lr=plan.learning_rate, betas=(0.9, 0.98), eps=1e-6,
+        fused=next(model.parameters()).device.type == "cuda" or None,  # in one go; None: the library's own choice
     )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from data.errors import GenbaError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 LEADER = 0
@@ -41,20 +40,20 @@ def share(parts: int) -> range:
     return range(rank() * each, (rank() + 1) * each)
 
 
-def scattered(whole: np.ndarray | None, rows: list[int], shape: tuple[int, ...]) -> torch.Tensor:
+def scattered(whole: torch.Tensor | None, rows: list[int], shape: tuple[int, ...]) -> torch.Tensor:
     """(b, *shape) uint8: the rows of this process. whole: all rows, given by the leader alone; rows: how many each
     process gets, in order of rank."""
     import torch
     from torch import distributed
 
     if whole is not None and world() == 1:
-        return torch.from_numpy(whole)
+        return whole
     most = max(rows)
     own = torch.empty((most, *shape), dtype=torch.uint8)
     parts = None
     if whole is not None:
         parts = [torch.zeros_like(own) for _ in rows]
-        for part, given in zip(parts, torch.from_numpy(whole).split(rows), strict=True):
+        for part, given in zip(parts, whole.split(rows), strict=True):
             part[: len(given)] = given
     distributed.scatter(own, parts, LEADER)
     return own[: rows[rank()]]

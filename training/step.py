@@ -1,18 +1,19 @@
 """The gradient of one batch, in as many parts as memory and processes ask for, always that of the whole batch's loss.
 
     work = Work(encoder, pixels, texts, names)
-    loss = work.gradients(Batch.of(work, photos, plan, step), parts=4)       # model.parameters() have their .grad
+    loss = work.gradients(Batch.of(work, photos, plan, step), parts=4)       # () tensor; parameters have their .grad
 
 A contrastive loss couples all photos of a batch, so its parts cannot simply be added up. Gradient caching (Gao et al.
 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup") does it exactly: features of all parts
 without a graph, the loss and its gradient with respect to the features, then each part again with a graph, driven by
 its rows of that gradient. It costs one more forward pass. Batch norm takes its statistics from each part.
+
+A GPU is handed its work ahead and never asked for a number in between: the trainer waits for it once a step.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,14 +36,14 @@ TEXT_BATCH = 256
 
 @dataclass(frozen=True)
 class Batch:
-    """photos: (B,) places in the work's pixels, and what is there: pixels, (B, 3, S, S) uint8, with the leader alone.
-    chosen: B places in the texts. seed: of dropout and the like."""
+    """photos: (B,) places in the work's pixels, and what is there: pixels, (B, 3, S, S) uint8, with the leader alone,
+    pinned for a GPU. chosen: B places in the texts. seed: of dropout and the like."""
 
     photos: np.ndarray
     chosen: list[int]
     draws: Draws
     seed: int
-    pixels: np.ndarray | None
+    pixels: torch.Tensor | None
 
     @classmethod
     def of(cls, work: Work, photos: np.ndarray, plan: Plan, step: int) -> Batch:
@@ -53,12 +54,7 @@ class Batch:
         seed = int(rng.integers(2**62))
         chosen = work.texts.chosen(photos, rng.random(len(photos)))
         draws = Draws.of(rng, len(photos), work.pixels.shape[-1], plan)
-        pixels = work.pixels[photos] if ranks.rank() == ranks.LEADER else None
-        return cls(photos, chosen, draws, seed, pixels)
-
-
-class NotANumber(Exception):
-    """The loss or the gradient of a batch is no number; the words say what is known of the cause."""
+        return cls(photos, chosen, draws, seed, work.read(photos) if ranks.rank() == ranks.LEADER else None)
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,48 @@ class Work:
     names: Sequence[str] | None = None  # of the photos, for messages
     fixed_texts: torch.Tensor | None = None
 
-    def gradients(self, batch: Batch, parts: int) -> float:
-        """Set the gradients of the batch's loss, summed over all processes, and return the loss.
-
-        parts: a multiple of the number of processes. Raises NotANumber before any gradient is set.
-        """
+    def read(self, photos: np.ndarray) -> torch.Tensor:
+        """(B, 3, S, S) uint8, in memory that a GPU can fetch from while the processor goes on."""
         import numpy as np
         import torch
+
+        shape = (len(photos), *self.pixels.shape[1:])
+        found = torch.empty(shape, dtype=torch.uint8, pin_memory=self.encoder.device == "cuda")
+        np.take(self.pixels, photos, axis=0, out=found.numpy(), mode="clip")  # "raise" copies twice
+        return found
+
+    def gradients(self, batch: Batch, parts: int) -> torch.Tensor:
+        """Set the gradients of the batch's loss, summed over all processes, and return the loss, a () tensor on the
+        device. Neither need be a number: see `cause`.
+
+        parts: a multiple of the number of processes.
+        """
+        import torch
+
+        own, rows, features = self._own(batch, parts)
+        is_cached = len(own) > 1
+        with torch.no_grad() if is_cached else nullcontext(), statistics_kept(self.encoder.model, is_cached):
+            made = [features(*one) for one in own]
+        images, texts = _gathered(made, rows)
+        model: Any = self.encoder.model
+        same = torch.tensor(batch.chosen, device=images.device)
+        bias = getattr(model, "logit_bias", None)
+        loss = contrastive_loss(images, texts, same, model.logit_scale.exp(), bias)
+        loss.backward()
+        for parameter in _of_the_loss(model):
+            if parameter.grad is not None:
+                parameter.grad /= ranks.world()  # every process has the whole of it
+        for number, (part, where) in enumerate(own):
+            graph = features(part, where) if is_cached else made[number]
+            _backward(graph, (images.grad, texts.grad), where)
+        ranks.sum_gradients(model.parameters())
+        return loss.detach()
+
+    def _own(
+        self, batch: Batch, parts: int
+    ) -> tuple[list[tuple[int, slice]], list[int], Callable[[int, slice], tuple[torch.Tensor, torch.Tensor]]]:
+        """(number, photos) of the parts of this process; how many photos each process has; what computes a part."""
+        import numpy as np
 
         pieces = [
             slice(int(one[0]), int(one[-1]) + 1)
@@ -92,38 +123,7 @@ class Work:
         def features(part: int, where: slice) -> tuple[torch.Tensor, torch.Tensor]:
             return self._features(batch, part, where, pixels[where.start - first : where.stop - first])
 
-        is_cached = len(own) > 1
-        with torch.no_grad() if is_cached else nullcontext(), statistics_kept(self.encoder.model, is_cached):
-            made = [features(*one) for one in own]
-        images, texts, loss = self._loss(batch, rows, made)
-        loss.backward()
-        for parameter in _of_the_loss(self.encoder.model):
-            if parameter.grad is not None:
-                parameter.grad /= ranks.world()  # every process has the whole of it
-        for number, (part, where) in enumerate(own):
-            graph = features(part, where) if is_cached else made[number]
-            _backward(graph, (images.grad, texts.grad), where)
-        ranks.sum_gradients(self.encoder.model.parameters())
-        return float(loss.detach())
-
-    def _loss(
-        self, batch: Batch, rows: list[int], made: list[tuple[torch.Tensor, torch.Tensor]]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features of all photos and all captions of the batch, as leaves (B, D), and the loss of them."""
-        import torch
-
-        model: Any = self.encoder.model
-        images, texts = (
-            ranks.gathered(torch.cat([one[side].detach() for one in made]), rows).requires_grad_()
-            for side in (0, 1)
-        )
-        same = torch.tensor(batch.chosen, device=images.device)
-        bias = getattr(model, "logit_bias", None)
-        loss = contrastive_loss(images, texts, same, model.logit_scale.exp(), bias)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NotANumber(f"The loss is {value}{self._cause(batch, images, texts)}")
-        return images, texts, loss
+        return own, rows, features
 
     def _features(
         self, batch: Batch, part: int, where: slice, pixels: torch.Tensor
@@ -141,18 +141,24 @@ class Work:
         with autocast(self.encoder):
             image = model.encode_image(images)
             if self.fixed_texts is None:
-                text = encoded(model, self.texts.tokens[places].to(self.encoder.device))
+                text = encoded(self.encoder, self.texts.tokens[places])
             else:
                 text = self.fixed_texts[places]
         return image.float(), text.float()[back]
 
-    def _cause(self, batch: Batch, images: torch.Tensor, texts: torch.Tensor) -> str:
-        """Which photos or captions of the batch have no usable features, when they are not all of them."""
+    def cause(self, batch: Batch, parts: int) -> str:
+        """Which photos or captions of a batch have no usable features, when they are not all of them: for a message.
+
+        Computes them anew. All processes have to ask.
+        """
         import torch
 
-        for what, features in (("photo", images), ("caption of photo", texts)):
-            broken = (~torch.isfinite(features.detach()).all(1)).nonzero().flatten().tolist()
-            if 0 < len(broken) < len(features):
+        own, rows, features = self._own(batch, parts)
+        with torch.no_grad(), statistics_kept(self.encoder.model):
+            images, texts = _gathered([features(*one) for one in own], rows)
+        for what, found in (("photo", images), ("caption of photo", texts)):
+            broken = (~torch.isfinite(found.detach()).all(1)).nonzero().flatten().tolist()
+            if 0 < len(broken) < len(found):
                 return (
                     f", because the encoder gives no number for the {what} {self.named(batch.photos[broken])}"
                 )
@@ -171,7 +177,7 @@ def fixed_texts(encoder: Encoder, texts: Texts) -> torch.Tensor:
 
     with torch.no_grad(), autocast(encoder):
         parts = texts.tokens.split(TEXT_BATCH)
-        return torch.cat([encoded(encoder.model, part.to(encoder.device)).float() for part in parts])
+        return torch.cat([encoded(encoder, part).float() for part in parts])
 
 
 def autocast(encoder: Encoder) -> AbstractContextManager[Any]:
@@ -195,6 +201,19 @@ def statistics_kept(model: torch.nn.Module, is_on: bool = True) -> Iterator[None
     finally:
         for one in changed:
             one.track_running_stats = True
+
+
+def _gathered(
+    made: list[tuple[torch.Tensor, torch.Tensor]], rows: list[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of all photos and all captions of the batch, of every process, as leaves (B, D)."""
+    import torch
+
+    images, texts = (
+        ranks.gathered(torch.cat([one[side].detach() for one in made]), rows).requires_grad_()
+        for side in (0, 1)
+    )
+    return images, texts
 
 
 def _rows(pieces: list[slice]) -> list[int]:

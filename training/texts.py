@@ -6,8 +6,7 @@ texts.chosen(np.array([1, 0]), np.array([0.3, 0.9]))      # [2, 1]: "a nut" and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,31 +91,43 @@ def read_length(model: Any, tokens: torch.Tensor) -> int:
     A causal tower that reads its answer at the end token never looks at the padding behind it: left out, short captions
     take half the time or less. Every other tower sees all.
     """
-    text: Any = getattr(model, "text", None)
-    ends = {"argmax": lambda: tokens.argmax(1), "eos": lambda: (tokens == text.eos_id).int().argmax(1)}
-    is_causal = getattr(text, "attn_mask", None) is not None and getattr(text, "cls_emb", None) is None
-    if not is_causal or getattr(text, "pool_type", None) not in ends or getattr(text, "use_pad_mask", False):
+    tower, prefix = _causal_tower(model)
+    ends = {
+        "argmax": lambda: tokens.argmax(1),
+        "eos": lambda: (tokens == getattr(tower, f"{prefix}eos_id")).int().argmax(1),
+    }
+    pool = getattr(tower, f"{prefix}pool_type", None)
+    if tower is None or pool not in ends:
         return tokens.shape[1]
-    return int(ends[text.pool_type]().max()) + 1
+    return int(ends[pool]().max()) + 1
 
 
-def encoded(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """(b, L) tokens on the model's device -> (b, D) features; the longest caption sets how many columns are read."""
+def _causal_tower(model: Any) -> tuple[Any, str]:
+    """The module that holds a causal text tower's mask, and how the names of its settings begin; (None, "") where it
+    looks at padding. open_clip's first class keeps the tower's parts itself, its later one under `text`."""
+    tower, prefix = (model.text, "") if hasattr(model, "text") else (model, "text_")
+    is_causal = getattr(tower, "attn_mask", None) is not None and getattr(tower, "cls_emb", None) is None
+    return (tower, prefix) if is_causal and not getattr(tower, "use_pad_mask", False) else (None, "")
+
+
+def encoded(encoder: Encoder, tokens: torch.Tensor) -> torch.Tensor:
+    """(b, L) tokens, on the processor -> (b, D) features on the encoder's device. The longest caption sets how many
+    columns are read: it is looked for before they are on a GPU, which would have to be waited for."""
+    from torch.func import functional_call
+
+    model: Any = encoder.model
     length = read_length(model, tokens)
-    with _mask_cut(getattr(model, "text", None), length):
-        found: torch.Tensor = model.encode_text(tokens[:, :length])
+    read = tokens[:, :length].to(encoder.device)
+    found: torch.Tensor
+    if length == tokens.shape[1]:
+        found = model.encode_text(read)
+        return found
+    tower, _ = _causal_tower(model)
+    shorter = {"attn_mask": tower.attn_mask[:length, :length]}
+    if tower is not model:
+        found = functional_call(tower, shorter, (read,))
+        return found
+    shorter["positional_embedding"] = model.positional_embedding[:length]
+    made = functional_call(model, shorter, kwargs={"text": read})
+    found = made["text_features"] if isinstance(made, dict) else made[1]
     return found
-
-
-@contextmanager
-def _mask_cut(text: Any, length: int) -> Iterator[None]:
-    """Cut the causal mask of the text tower to the length that it is given meanwhile."""
-    mask = getattr(text, "attn_mask", None)
-    if mask is None or length >= mask.shape[0]:
-        yield
-        return
-    text.attn_mask = mask[:length, :length]
-    try:
-        yield
-    finally:
-        text.attn_mask = mask

@@ -83,7 +83,7 @@ def bound(encoder: Encoder, taught: Lesson, plan: Plan) -> float:
     for rows in np.array_split(np.arange(len(drawn.photos)), plan.parts(len(drawn.photos))):
         places, back = np.unique(np.asarray(drawn.chosen)[rows], return_inverse=True)
         photos = normalised(_tensor(work.pixels[drawn.photos[rows]]), encoder)
-        parts.append((photos, work.texts.tokens[places].to(encoder.device), _tensor(back).to(encoder.device)))
+        parts.append((photos, work.texts.tokens[places], _tensor(back).to(encoder.device)))
     with locked(encoder.model, plan.lock, plan.batch_norm) as set_training:
         set_training()
         for step in range(plan.steps):
@@ -101,7 +101,7 @@ def bound(encoder: Encoder, taught: Lesson, plan: Plan) -> float:
 def _forward_backward(encoder: Encoder, photos: Any, tokens: Any, back: Any) -> None:
     model: Any = encoder.model
     with autocast(encoder):
-        images, texts = model.encode_image(photos), encoded(model, tokens)
+        images, texts = model.encode_image(photos), encoded(encoder, tokens)
     bias = getattr(model, "logit_bias", None)
     contrastive_loss(images.float(), texts.float()[back], back, model.logit_scale.exp(), bias).backward()
 

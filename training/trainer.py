@@ -27,7 +27,7 @@ from training import ranks
 from training.optimiser import adamw, locked
 from training.plan import Plan, photo_order
 from training.state import Mean, State, add_to_mean, mean_of
-from training.step import Batch, NotANumber, Work, fixed_texts
+from training.step import Batch, Work, fixed_texts
 from training.texts import Captions, Texts, Weights
 
 if TYPE_CHECKING:
@@ -130,19 +130,21 @@ def _step(
     """One step; the loss before it. No weight is touched when the loss or its gradient is no number."""
     import torch
 
+    parts = plan.parts(len(batch.photos), ranks.world())
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step) * group["factor"]
     optimizer.zero_grad(set_to_none=True)
-    try:
-        loss = work.gradients(batch, plan.parts(len(batch.photos), ranks.world()))
-        norm = torch.nn.utils.clip_grad_norm_(work.encoder.model.parameters(), plan.largest_gradient)
-        if not math.isfinite(norm):
-            raise NotANumber(f"The gradient is {float(norm)} (the loss {loss:.3g})")
-    except NotANumber as trouble:
-        raise _run_away(str(trouble), work.named(batch.photos), plan, step, state) from None
+    found = work.gradients(batch, parts)
+    norm = torch.nn.utils.clip_grad_norm_(work.encoder.model.parameters(), plan.largest_gradient)
+    loss, size = torch.stack([found, norm]).tolist()  # the one wait for the device in a step
+    if not (math.isfinite(loss) and math.isfinite(size)):
+        trouble = f"The gradient is {size} (the loss {loss:.3g})"
+        if not math.isfinite(loss):
+            trouble = f"The loss is {loss}{work.cause(batch, parts)}"
+        raise _run_away(trouble, work.named(batch.photos), plan, step, state)
     optimizer.step()
     ranks.average_statistics(work.encoder.model)
-    return loss
+    return float(loss)
 
 
 def _run_away(trouble: str, photos: str, plan: Plan, step: int, state: State | None) -> GenbaError:

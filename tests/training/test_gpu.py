@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from data.settings_retrain import RetrainSection
-from scoring.encoders import load_encoder
+from scoring.encoders import load_encoder, load_for_site
 from tests.conftest import free_port
 from tests.training.conftest import Made
 from tests.training.encoders import lesson, random_encoder, weights
 from training import ranks
+from training.model_files import encoder_of
 from training.plan import Plan
 from training.retrain import retrain
 from training.trainer import fine_tune
@@ -51,8 +52,8 @@ def test_what_processes_exchange_passes_over_nccl(nccl: None, tmp_path: Path) ->
     ranks.average_statistics(model)
     name = next(name for name in before if name.endswith("running_var"))
     assert torch.allclose(model.state_dict()[name], before[name] / 2)
-    pixels = torch.randint(0, 255, (4, 3, 8, 8), dtype=torch.uint8).numpy()
-    assert (ranks.scattered(pixels, [4], (3, 8, 8)).numpy() == pixels).all()
+    pixels = torch.randint(0, 255, (4, 3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(ranks.scattered(pixels, [4], (3, 8, 8)), pixels)
     ranks.require_same(7, "a number")
     assert ranks.tell({"photos": 3}) == {"photos": 3}
 
@@ -92,4 +93,5 @@ def test_a_site_is_retrained_on_a_gpu(small_site: Callable[..., Made]) -> None:
         }
         (model,) = db.rows("SELECT * FROM models")
     assert run["state"] == "done" and {"retrieval", "segmentation", "depth"} <= tasks
-    assert load_encoder(f"local-dir:{site.root / model['path']}", device="cpu").encode_texts(["a bolt"]).any()
+    on_cpu = load_for_site(site, encoder_of(model["model_id"]), device="cpu")
+    assert on_cpu.encode_texts(["a bolt"]).any()

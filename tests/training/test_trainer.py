@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from data.errors import GenbaError
 from data.jobs import JobCancelled
 from scoring.encoders import Encoder, load_encoder
-from tests.training.encoders import Lesson, lesson, weights
+from tests.training.encoders import Lesson, lesson, random_encoder, weights
 from training.plan import Plan
 from training.state import State
 from training.texts import Texts, read_length
@@ -221,22 +222,33 @@ def test_the_global_random_state_is_left_alone(encoder: Encoder) -> None:
     assert torch.equal(torch.rand(2), wanted)
 
 
-def test_padding_that_is_never_looked_at_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo's text tower is causal: six of forty tokens give the same loss and the same weights."""
-    captions = [["鋼製ボルト2本"], ["2 steel nuts"]] * 4
-    pixels = np.random.default_rng(0).integers(0, 255, (8, 3, 96, 96)).astype(np.uint8)
+@pytest.mark.parametrize("layout", ["of its own", "beside the image tower"])
+def test_padding_that_is_never_looked_at_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: str
+) -> None:
+    """A causal text tower, as the demo has it and as open_clip's first class does: fewer columns, the same loss and the
+    same weights."""
+    captions = [["a steel bolt"], ["the brass nut on"]] * 4
     plan = Plan(steps=2, batch=8, learning_rate=1e-3, seed=0)
+    first = random_encoder(tmp_path / "first", custom_text=False).id
     made, losses, seen = [], [], []
     for cut in (True, False):
-        encoder = load_encoder("demo", device="cpu", demo_site=True)
-        mask = encoder.model.text.attn_mask  # type: ignore[union-attr]
-        encoder.model.text.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))  # type: ignore[operator, union-attr]
+        if layout == "of its own":
+            encoder = load_encoder("demo", device="cpu", demo_site=True)
+            tower: Any = encoder.model.text
+        else:
+            encoder = load_encoder(first, device="cpu")
+            tower = encoder.model
+        side = encoder.image_size
+        pixels = np.random.default_rng(0).integers(0, 255, (8, 3, side, side)).astype(np.uint8)
+        mask = tower.attn_mask
+        tower.token_embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
         if not cut:
             monkeypatch.setattr("training.texts.read_length", lambda model, tokens: tokens.shape[1])
         losses.append(fine_tune(encoder, pixels, captions, plan))
-        assert encoder.model.text.attn_mask is mask  # type: ignore[union-attr]
+        assert tower.attn_mask is mask
         made.append(weights(encoder))
-    assert max(seen[:2]) < 20 and seen[2:] == [40, 40]
+    assert max(seen[:2]) <= seen[2] / 2 and seen[2] == seen[3] == encoder.context_length
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     for name, value in made[0].items():
         if value.is_floating_point():

@@ -33,9 +33,9 @@ def make(tmp_path: Path) -> Make:
 def of_the_plain_formula(encoder: Encoder, parts: int = 1) -> tuple[float, dict[str, torch.Tensor]]:
     """The loss and its gradients in one graph; the towers see the batch in `parts`, as batch norm then does."""
     model: Any = encoder.model
-    work, batch = first_batch(encoder, lesson(24), 16, PLAN)
+    _, batch = first_batch(encoder, lesson(24), 16, PLAN)
     model.zero_grad()
-    pixels = augmented(torch.from_numpy(work.pixels[batch.photos]), batch.draws)
+    pixels = augmented(batch.pixels, batch.draws)
     size = 16 // parts
     images = torch.cat([model.encode_image(one) for one in normalised(pixels, encoder).split(size)])
     words = list(dict.fromkeys(text for texts in lesson(24)[1] for text in texts))
@@ -50,7 +50,7 @@ def of_the_plain_formula(encoder: Encoder, parts: int = 1) -> tuple[float, dict[
 def of_the_trainer(encoder: Encoder, parts: int) -> tuple[float, dict[str, torch.Tensor]]:
     work, batch = first_batch(encoder, lesson(24), 16, PLAN)
     encoder.model.zero_grad()
-    return work.gradients(batch, parts), gradients(encoder)
+    return float(work.gradients(batch, parts)), gradients(encoder)
 
 
 def assert_close(
@@ -101,7 +101,7 @@ def test_dropout_is_the_same_in_both_passes(make: Make) -> None:
     assert all(torch.equal(value, two[1][name]) for name, value in one[1].items())
     model: Any = encoder.model
     work, batch = first_batch(encoder, lesson(24), 16, PLAN)
-    pixels = torch.from_numpy(work.pixels[batch.photos]).split(4)
+    pixels = batch.pixels.split(4)
     made = [work._features(batch, part, slice(4 * part, 4 * part + 4), pixels[part]) for part in range(4)]
     images, texts = (torch.cat([pair[side] for pair in made]) for side in (0, 1))
     model.zero_grad()

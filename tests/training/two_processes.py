@@ -29,7 +29,7 @@ def results(encoder: Encoder, parts: int, state: Path, plan: Plan) -> dict[str, 
     before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
     loss = work.gradients(batch, parts)
     found = {f"gradient.{name}": value for name, value in gradients(encoder).items()}
-    found["loss"] = torch.tensor(loss)
+    found["loss"] = loss
     encoder.model.load_state_dict(before)
     if ranks.rank() != ranks.LEADER:
         with torch.no_grad():
