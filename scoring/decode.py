@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ PHOTO_BATCH = {"cpu": 8, "mps": 64, "cuda": 256}
 BATCHES_AHEAD = 4  # decoded, or being decoded, beside what the device has
 WAITING = 2  # batches that are handed over before a core is free
 MAX_DECODERS = 16
+HANDED = 8  # photos that a thread takes at a time
 MAX_AT_WORK = 16
 
 Encoded = tuple["Batch", "NDArray[np.float32]"]
@@ -173,8 +174,10 @@ def decoded_batches(encoder: Encoder, photos: Iterable[Photo]) -> Generator[Batc
     try:
         for group in _groups(photos, decoder.size):
             memory.append(decoder.memory(decoder.size) if len(memory) < held else memory.popleft())
-            places = decoder.places(memory[-1])
-            decoded = pool.map(decoder.decoded, group, places)
+            # Some photos at a time: threads that hand over each photo by itself wait for one another
+            both = list(zip(group, decoder.places(memory[-1]), strict=False))
+            handed = [both[start : start + HANDED] for start in range(0, len(both), HANDED)]
+            decoded = chain.from_iterable(pool.map(decoder.decoded_together, handed))
             waiting.append(partial(decoder.together, group, decoded, memory[-1]))
             if len(waiting) > BATCHES_AHEAD:
                 yield waiting.popleft()()
@@ -220,6 +223,12 @@ class Decoder:
             return self.encoder.preprocess(opened)
         place.numpy()[:] = np.asarray(self.steps.resize(opened))
         return place
+
+    def decoded_together(
+        self, given: Iterable[tuple[Photo, torch.Tensor | None]]
+    ) -> list[torch.Tensor | None]:
+        """The pixels of some photos, each in its place."""
+        return [self.decoded(photo, place) for photo, place in given]
 
     def together(
         self, photos: Sequence[Photo], decoded: Iterable[torch.Tensor | None], memory: torch.Tensor | None

@@ -199,7 +199,9 @@ def load_source(
     source: EncoderSource, device: str = "auto", precision: str | None = None, compiled: bool = False
 ) -> Encoder:
     """Load the files of an encoder that resolve_encoder or source_for_site found; see load_encoder."""
-    chosen = pick_device(device)
+    chosen = (
+        "cpu" if source.kind == "onnx" and device == "auto" else pick_device(device)
+    )  # it runs nowhere else
     if precision not in (None, *PRECISIONS):
         raise GenbaError(f"No precision {precision!r}.", choices=PRECISIONS)
     require_as_written(source)

@@ -9,7 +9,7 @@ import pytest
 from scoring import rates
 from scoring.encoders import load_encoder
 from scoring.rate_checks import scaled_decoding
-from scoring.rate_large import large_site
+from scoring.rate_large import large_site, neighbour_search
 from scoring.rate_tables import markdown
 from scoring.rates import derived, interleaved, measure, measure_live, medians, pairs_scored, record, samples
 
@@ -84,6 +84,19 @@ def test_scaled_decoding_ranks_alike(shared, tmp_path, encoder):
     found = scaled_decoding(encoder, shared, tmp_path, 4, told.append)
     assert (found["photos"], found["pairs"]) == (4, 20) and told
     assert found["spearman"] > 0.9 and abs(found["auroc_points"]) < 20, "of 20 pairs and a random encoder"
+
+
+def test_the_search_for_neighbours(monkeypatch):
+    monkeypatch.setattr("scoring.neighbours.EXACT_ROWS", 300)
+    monkeypatch.setattr("scoring.neighbours.FEW_ASKED", 20)
+    found = neighbour_search(2000, 50, ["cpu"], k=5, dim=16)
+    assert (found["rows"], found["asked"], found["k"]) == (2000, 50, 5) and found["cpu_seconds"] >= 0
+    assert "recall_of_lists" not in found, "nothing exact to compare with"
+    text = markdown({"neighbours": {"2000": {**found, "cuda_seconds": 0.5, "recall_of_lists": 0.9154, "machine": "m",
+                                             "date": "d"}}})  # fmt: skip
+    assert f"| 2,000 | 16 | 50 | 5 | {found['cpu_seconds']} s | 0.5 s | 91.5% | m | d |" in text
+    with pytest.raises(ValueError, match="so few"):
+        neighbour_search(2000, 20, ["cpu"])
 
 
 @pytest.mark.long

@@ -142,14 +142,17 @@ def test_an_export_answers_as_its_model_and_runs_without_torch(small: tuple[Site
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_it_is_an_encoder_for_scoring(small: tuple[Site, Encoder]) -> None:
+def test_it_is_an_encoder_for_scoring(small: tuple[Site, Encoder], monkeypatch: pytest.MonkeyPatch) -> None:
     from scoring.score import score
 
     site, encoder = small
     found = export(site, MODEL)
     set_value(site.settings_path, "site", "encoder", found.encoder)
     opened = Site.open(site.root)
-    exported = load_for_site(opened)
+    with monkeypatch.context() as machine:
+        machine.setattr("torch.cuda.is_available", lambda: True)
+        exported = load_for_site(opened)
+    assert exported.device == "cpu", "it runs nowhere else, so auto means that"
     assert (exported.id, exported.dim, exported.languages) == (found.encoder, encoder.dim, encoder.languages)
     batch = torch.stack([encoder.preprocess(open_photo(path)) for path in photo_paths(site)])
     texts = ["a brass bolt", "真鍮 の ボルト", "a steel nut with a scratch"]
