@@ -12,17 +12,18 @@ import math
 import os
 import re
 import secrets
-import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from annotate import explore_held, hook
-from annotate.pages import guide, memory, own_words, person
+from annotate.pages import memory, own_words, person
 from annotate.people import known_account
+from dashboards.pages import all_pages
 from data.errors import GenbaError
 from data.messages import LANGUAGES, translator
 from data.settings import is_loopback
@@ -68,17 +69,14 @@ def serve(site: Site, host: str, port: int) -> None:
         )
     os.environ["GENBA_SITE"] = str(site.root)
     os.environ["STREAMLIT_SERVER_COOKIE_SECRET"] = site.secret("web")
-    threading.Thread(target=preload, name="preload", daemon=True).start()
     app(site).run(config=options(site, host, port))
 
 
-def preload() -> None:
-    """Import what the first visitor would wait for, a second and a half of it, while the server starts."""
-    from annotate.pages import correct, explore, review  # noqa: F401
-    from dashboards import charts
-    from dashboards.pages import finder, overview, privacy, roi, runs  # noqa: F401
-
-    charts.load()
+@asynccontextmanager
+async def _made_ready(site: Site, _app: st.App) -> AsyncIterator[None]:
+    """Around the server's life: it answers once this has begun."""
+    all_pages.preload(site)
+    yield
 
 
 def app(site: Site) -> st.App:
@@ -98,6 +96,7 @@ def app(site: Site) -> st.App:
             Route("/photos/heat/{key}.jpg", functools.partial(heat_map, site)),
         ],
         middleware=[Middleware(Gate, hosts=allowed_hosts(site))],
+        lifespan=functools.partial(_made_ready, site),
         on_script_error=show_failure,
     )
 
@@ -277,34 +276,34 @@ def main() -> None:
 
 
 def _pages() -> dict[str, Any]:
-    from annotate.pages import adjudicate, correct, explore, feedback, lots, queue, review, template_editor
-    from dashboards.pages import finder, jobs, operations, overview, pilot, privacy, quality, roi, runs, staff
-
     _ = translator(st.session_state["language"])
+    modules = all_pages.modules()
     shown = (
-        ("queue", queue.page, _("Queue"), "format_list_numbered"),
-        ("correct", correct.page, _("Correct"), "edit_note"),
-        ("explore", explore.page, _("Explore"), "scatter_plot"),
-        ("feedback", feedback.page, _("Feedback"), "forum"),
-        ("review", review.page, _("Agreement"), "group"),
-        ("adjudicate", adjudicate.page, _("To decide"), "balance"),
-        ("lots", lots.page, _("Drafts"), "fact_check"),
-        ("overview", overview.page, _("Overview"), "monitoring"),
-        ("quality", quality.page, _("Quality"), "verified"),
-        ("staff", staff.page, _("Staff"), "badge"),
-        ("finder", finder.page, _("Finder"), "manage_search"),
-        ("runs", runs.page, _("Retrainings"), "model_training"),
-        ("pilot", pilot.page, _("Pilot"), "science"),
-        ("roi", roi.page, _("ROI"), "savings"),
-        ("privacy", privacy.page, _("Fairness and privacy"), "shield_person"),
-        ("jobs", jobs.page, _("Jobs"), "checklist"),
-        ("operations", operations.page, _("Operations"), "dns"),
-        ("template", template_editor.page, _("Template"), "edit_document"),
-        ("guide", guide.page, _("Guide"), "help"),
+        ("queue", _("Queue"), "format_list_numbered"),
+        ("correct", _("Correct"), "edit_note"),
+        ("explore", _("Explore"), "scatter_plot"),
+        ("feedback", _("Feedback"), "forum"),
+        ("review", _("Agreement"), "group"),
+        ("adjudicate", _("To decide"), "balance"),
+        ("lots", _("Drafts"), "fact_check"),
+        ("overview", _("Overview"), "monitoring"),
+        ("quality", _("Quality"), "verified"),
+        ("staff", _("Staff"), "badge"),
+        ("finder", _("Finder"), "manage_search"),
+        ("runs", _("Retrainings"), "model_training"),
+        ("pilot", _("Pilot"), "science"),
+        ("roi", _("ROI"), "savings"),
+        ("privacy", _("Fairness and privacy"), "shield_person"),
+        ("jobs", _("Jobs"), "checklist"),
+        ("operations", _("Operations"), "dns"),
+        ("template", _("Template"), "edit_document"),
+        ("guide", _("Guide"), "help"),
     )
     return {
-        name: st.Page(page, title=title, icon=f":material/{icon}:", url_path=name, default=name == "queue")
-        for name, page, title, icon in shown
+        name: st.Page(
+            modules[name].page, title=title, icon=f":material/{icon}:", url_path=name, default=name == "queue"
+        )
+        for name, title, icon in shown
     }
 
 

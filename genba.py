@@ -107,6 +107,12 @@ def init(
     "--as", "kind", type=click.Choice(["captions", "masks", "depth"]), default="captions",
     help="masks: a folder of PNG, or one JSON file from COCO or Label Studio; depth: a folder of PNG.",
 )  # fmt: skip
+@click.option(
+    "--words",
+    type=click.Choice(["ja", "en"]),
+    default=None,
+    help="Why rows were left out, in it; default: the site's.",
+)
 def ingest(
     site: str,
     source: str,
@@ -114,9 +120,10 @@ def ingest(
     image_column: str | None,
     caption_column: str | None,
     kind: str,
+    words: str | None,
 ) -> Outcome:
     """Read photos and captions (or, with --as, masks and depth maps). Doing it again adds nothing twice."""
-    from data.rejects import told
+    from data.rejects import left_out
 
     opened = Site.open(site)
     with progress_bar("ingest") as progress:
@@ -130,8 +137,8 @@ def ingest(
 
             result = dataclasses.asdict(ingest_labels(opened, source, kind, progress=progress))
     following = f"Next: genba {'score' if kind == 'captions' else 'retrain'} {site}"  # masks and depth serve its tasks
-    left_out = told(opened, source, result["rejected"], REASONS)
-    return result, "\n".join(filter(None, [counted(result), left_out, following]))
+    rejected = left_out(opened, source, result["rejected"], REASONS, words or opened.language)
+    return result, "\n".join(filter(None, [counted(result), rejected, following]))
 
 
 @verb(cli)

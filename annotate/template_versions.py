@@ -21,8 +21,8 @@ from data.errors import GenbaError
 from data.settings import set_value
 from data.site import Site
 from data.template_file import Row, TemplateError
-from data.template_told import told
 from data.templates import VERSION_LINE, Template, keep_version, load_template, parse_template, versions_of
+from data.told import told
 
 SAVED = "template.saved"
 

@@ -24,6 +24,7 @@ from dashboards.charts import (
     VERMILLION,
     look,
 )
+from dashboards.drawn import made_once
 from dashboards.quality_charts import percent
 from data.messages import number, translator
 
@@ -54,6 +55,7 @@ def bin_edges(changes: np.ndarray, bins: int = BINS) -> np.ndarray:
     return edges
 
 
+@made_once
 def change_chart(found: Alignment, language: str) -> Chart:
     """How many captions changed by how much, worse ones left of zero; their mean with its 95 % interval as a band."""
     import altair as alt
@@ -74,7 +76,7 @@ def change_chart(found: Alignment, language: str) -> Chart:
     form = f".{max(0, -math.floor(math.log10(edges[1] - edges[0]) + 1e-9))}f"
     bars = alt.Chart(rows).mark_bar(binSpacing=1).encode(
         x=alt.X("start:Q", bin="binned", title=title, axis=alt.Axis(tickCount=8), scale=alt.Scale(nice=False)),
-        x2="end:Q", y=alt.Y("captions:Q", title=_("Captions"), axis=COUNTS),
+        x2=alt.X2("end:Q"), y=alt.Y("captions:Q", title=_("Captions"), axis=COUNTS),
         color=alt.Color("side:N", scale=alt.Scale(domain=[worse, better], range=[VERMILLION, BLUE])),
         tooltip=[alt.Tooltip("side:N", title=_("Caption")),
                  alt.Tooltip("start:Q", format=f"+{form}", title=_("from (cosine)")),
@@ -83,7 +85,9 @@ def change_chart(found: Alignment, language: str) -> Chart:
                  alt.Tooltip("share:N", title=_("Share"))],
     )  # fmt: skip
     zero = (
-        alt.Chart(pandas.DataFrame({"zero": [0.0]})).mark_rule(color=INK, strokeWidth=1.2).encode(x="zero:Q")
+        alt.Chart(pandas.DataFrame({"zero": [0.0]}))
+        .mark_rule(color=INK, strokeWidth=1.2)
+        .encode(x=alt.X("zero:Q"))
     )
     return look(alt.layer(bars, zero, *_mean(found, language), data=rows).properties(height=PANEL_HEIGHT))
 
@@ -104,11 +108,16 @@ def _mean(found: Alignment, language: str) -> list[Any]:
         row |= {"low": found.low, "high": found.high, "ends": words.span(found.low, found.high, language)}
         tooltip.insert(1, alt.Tooltip("ends:N", title=_("95 % interval")))
     base = alt.Chart(pandas.DataFrame([row]))
-    line = base.mark_rule(color=INK, strokeWidth=2, strokeDash=[5, 4]).encode(x="mean:Q", tooltip=tooltip)
-    band = base.mark_rect(color=INK, opacity=0.22).encode(x="low:Q", x2="high:Q", tooltip=tooltip)
+    line = base.mark_rule(color=INK, strokeWidth=2, strokeDash=[5, 4]).encode(
+        x=alt.X("mean:Q"), tooltip=tooltip
+    )
+    band = base.mark_rect(color=INK, opacity=0.22).encode(
+        x=alt.X("low:Q"), x2=alt.X2("high:Q"), tooltip=tooltip
+    )
     return [line] if is_alone else [band, line]
 
 
+@made_once
 def part_chart(column: str, parts: Sequence[Changed], language: str) -> Chart:
     """The mean change of each part with its interval and a line at zero: rows, or along the time where parts are weeks.
     Where few captions were corrected it is grey and a diamond."""
@@ -118,10 +127,11 @@ def part_chart(column: str, parts: Sequence[Changed], language: str) -> Chart:
     _ = translator(language)
     enough, few = _("enough corrected"), _("too few corrected")
     rows = pandas.DataFrame(
-        {"at": f"{p.value}T00:00:00", "part": words.part_name(column, p.value, language), "change": p.change,
-         "low": p.low, "high": p.high, "n": p.n, "data": enough if p.is_enough else few,
+        {"at": f"{p.value}T00:00:00" if column == WEEK else "", "change": p.change,
+         "part": words.part_name(column, p.value, language), "low": p.low, "high": p.high, "n": p.n,
+         "data": enough if p.is_enough else few,
          "said": words.signed(p.change, language), "ends": words.ends(p, language),
-         "before": number(p.before, language, words.DIGITS), "after": number(p.after, language, words.DIGITS),
+         "before": words.cosine(p.before, language), "after": words.cosine(p.after, language),
          "worse": f"{number(p.worse, language)} ({percent(p.worse / p.n, language)})"} for p in parts
     )  # fmt: skip
     tooltip = [
@@ -139,17 +149,17 @@ def part_chart(column: str, parts: Sequence[Changed], language: str) -> Chart:
     bars = base.mark_rule(strokeWidth=3, opacity=0.5)
     points = base.mark_point(filled=True, size=110, opacity=1)
     if column == WEEK:
-        x: Any = alt.X("at:T", title=_("Week of the correction"), axis=alt.Axis(format="%Y-%m-%d", tickCount=4,
-                       labelOverlap=True))  # fmt: skip
+        days = alt.Axis(format="%Y-%m-%d", tickCount=4, labelOverlap=True)
+        x: Any = alt.X("at:T", title=_("Week of the correction"), axis=days, scale=alt.Scale(padding=12))
         y: Any = alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5))
         return look(alt.layer(
-            zero.encode(y="zero:Q"), bars.encode(x=x, y=y, y2="high:Q", color=color, tooltip=tooltip),
-            points.encode(x=x, y="change:Q", color=color, shape=shape, tooltip=tooltip), data=rows,
+            zero.encode(y=alt.Y("zero:Q")), bars.encode(x=x, y=y, y2=alt.Y2("high:Q"), color=color, tooltip=tooltip),
+            points.encode(x=x, y=alt.Y("change:Q"), color=color, shape=shape, tooltip=tooltip), data=rows,
         ).properties(height=PANEL_HEIGHT))  # fmt: skip
-    x = alt.X("low:Q", title=title, axis=alt.Axis(tickCount=5))
+    x = alt.X("low:Q", title=title, axis=alt.Axis(tickCount=5), scale=alt.Scale(padding=12))
     y = alt.Y("part:N", sort=None, title=None,
               axis=alt.Axis(grid=False, ticks=False, minExtent=LABEL_WIDTH // 2))  # fmt: skip
     return look(alt.layer(
-        zero.encode(x="zero:Q"), bars.encode(x=x, x2="high:Q", y=y, color=color, tooltip=tooltip),
-        points.encode(x="change:Q", y=y, color=color, shape=shape, tooltip=tooltip), data=rows,
+        zero.encode(x=alt.X("zero:Q")), bars.encode(x=x, x2=alt.X2("high:Q"), y=y, color=color, tooltip=tooltip),
+        points.encode(x=alt.X("change:Q"), y=y, color=color, shape=shape, tooltip=tooltip), data=rows,
     ).properties(height=ROW_HEIGHT * len(rows) + AXIS_HEIGHT + LEGEND_HEIGHT))  # fmt: skip

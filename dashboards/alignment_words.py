@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 DIGITS = 3  # of a cosine
 
 
+def cosine(value: float, language: str) -> str:
+    """0.368 -> "0.368", -0.03 -> "−0.030"."""
+    shown = number(abs(value), language, DIGITS)
+    return f"−{shown}" if round(value, DIGITS) < 0 else shown
+
+
 def signed(change: float, language: str) -> str:
     """0.48 -> "+0.480", -0.0123 -> "−0.012"."""
     shown = round(change, DIGITS)

@@ -91,9 +91,13 @@ def limit(key: str) -> float:
 
 def defaults(site: Site) -> Assumptions:
     """The rates of genba.toml and the defaults of KEYS. Rates confirmed on the overview are confirmed here too."""
-    rates = site.settings.cost
     with site.connect() as db:
         confirmed = db.get_state("cost_confirmed") or {}
+    return _defaults(site, confirmed)
+
+
+def _defaults(site: Site, confirmed: Mapping[str, float]) -> Assumptions:
+    rates = site.settings.cost
     values = {key: value for key, (value, _) in KEYS.items()}
     stands: set[str] = set()
     of_toml = {key: "wage_jpy_per_hour" for key in KEYS if key.startswith("wage_") and key != "wage_search"}
@@ -110,16 +114,21 @@ SETS_SQL = "SELECT * FROM assumptions ORDER BY saved_at DESC, set_id"
 
 def sets(site: Site) -> list[Assumptions]:
     """Every saved set, the newest first: a name saved again is there twice, with both dates."""
-    with site.connect() as db:
-        rows = db.rows(SETS_SQL)
-    standing = defaults(site)
-    return [_set(row, standing) for row in rows]
+    return _known(site)[0]
 
 
 def in_use(site: Site) -> Assumptions:
     """The set that was saved last, or the defaults."""
-    found = sets(site)
-    return found[0] if found else defaults(site)
+    found, standing = _known(site)
+    return found[0] if found else standing
+
+
+def _known(site: Site) -> tuple[list[Assumptions], Assumptions]:
+    """Saved sets and the defaults, read at once."""
+    with site.connect() as db:
+        rows, confirmed = db.rows(SETS_SQL), db.get_state("cost_confirmed") or {}
+    standing = _defaults(site, confirmed)
+    return [_set(row, standing) for row in rows], standing
 
 
 def _set(row: Mapping[str, Any], standing: Assumptions) -> Assumptions:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboards import words
 from dashboards.alignment import Alignment
+from dashboards.drawn import drawn, made_once
 from dashboards.effects import Effect
 from dashboards.figures import Counted
-from data.messages import number, translator
+from data.messages import moment, number, translator
 from data.records import Metric
+from data.store import now
 
 if TYPE_CHECKING:
     import altair
@@ -49,17 +50,19 @@ PANEL_HEIGHT = 280
 LABEL_WIDTH = 180  # px, so that charts of different units line up
 
 
-def load() -> None:
-    """Import now what charts are drawn with: half a second for whoever draws the first one."""
-    import altair  # noqa: F401
-    import pandas  # noqa: F401
+def load(language: str) -> None:
+    """Draw a chart that nobody sees: imports and first uses take half a second, which the first visitor would wait."""
+    import pandas
+
+    drawn(risk_chart(pandas.DataFrame({"risk_from": [0.0], "pairs": [1], "judged": [0]}), language))
+    number(1234.5, language, 1)
+    moment(now(), language)
 
 
 def look(chart: Any) -> Chart:
     """The one look of all charts, set on the chart itself: each of Altair's configure_...() would copy the whole chart,
     which took as long as building it. Their own rows come first (`data` of a layered chart): Streamlit's button "Show
-    data" in the corner shows the first data alone, which else is the line at zero. Streamlit has the chart checked
-    against Vega-Lite's schema whenever it draws it, which takes twice as long as the rest; the tests check it instead.
+    data" in the corner shows the first data alone, which else is the line at zero.
     """
     import altair as alt
 
@@ -76,7 +79,6 @@ def look(chart: Any) -> Chart:
         ),
         title=alt.TitleConfig(fontSize=13, color=INK, fontWeight=600, anchor="start"),
     )  # fmt: skip
-    object.__setattr__(chart, "to_dict", partial(chart.to_dict, validate=False))
     return chart
 
 
@@ -85,27 +87,27 @@ def numbers(chart: Chart, language: str) -> pandas.DataFrame:
     import pandas
 
     _ = translator(language)
-    spec = chart.to_dict()
+    found = drawn(chart)
     ends = {"low": _("from"), "high": _("to"), "value": _("Value"), "rate": _("Value")}
     tables: dict[
         str, dict[str, str]
     ] = {}  # name of the data -> field -> column, of the layers that hover tells of
-    for layer in spec.get("layer", [spec]):
+    for layer in found.spec.get("layer", [found.spec]):
         encoding = layer.get("encoding", {})
         told = encoding.get("tooltip", [])
         told = told if isinstance(told, list) else [told]
         if told:
-            columns = tables.setdefault((layer.get("data") or spec["data"])["name"], {})
+            columns = tables.setdefault((layer.get("data") or found.spec["data"])["name"], {})
             columns |= {one["field"]: one.get("title") or one["field"] for one in told}
-            drawn = (encoding.get(axis, {}).get("field") for axis in ("x", "x2", "y", "y2"))
-            for field in filter(None, drawn):
+            drawn_at = (encoding.get(axis, {}).get("field") for axis in ("x", "x2", "y", "y2"))
+            for field in filter(None, drawn_at):
                 if field in ends:
                     columns.setdefault(field, ends[field])
     if not tables:
         return pandas.DataFrame()
-    main = max(tables, key=lambda name: len(spec["datasets"][name]))
-    rows = [row for name in tables if tables[name] == tables[main] for row in spec["datasets"][name]]
-    return pandas.DataFrame(rows)[list(tables[main])].rename(columns=tables[main])
+    main = max(tables, key=lambda name: len(found.tables[name]))
+    rows = [found.tables[name] for name in tables if tables[name] == tables[main]]
+    return pandas.concat(rows, ignore_index=True)[list(tables[main])].rename(columns=tables[main])
 
 
 def gain_chart(effects: Sequence[Effect], language: str) -> list[Chart]:
@@ -118,6 +120,7 @@ def gain_chart(effects: Sequence[Effect], language: str) -> list[Chart]:
     return [_gain_rows(group, language, place == 0) for place, group in enumerate(units.values())]
 
 
+@made_once
 def _gain_rows(effects: list[Effect], language: str, with_legend: bool) -> Chart:
     import altair as alt
     import pandas
@@ -183,6 +186,7 @@ def _gain_rows(effects: list[Effect], language: str, with_legend: bool) -> Chart
     return look(alt.layer(zero, bars, *ends, points, data=rows).properties(height=height))
 
 
+@made_once
 def arms_chart(metrics: Sequence[Metric], language: str) -> Chart:
     """One metric: a mark for each seed of each arm, and the arm's mean, on one axis with its unit."""
     import altair as alt
@@ -231,6 +235,7 @@ def _arm_colours(metrics: Sequence[Metric]) -> list[str]:
     return [fixed.get(arm) or next(spare) for arm in dict.fromkeys(m.arm for m in metrics)]
 
 
+@made_once
 def alignment_chart(found: Alignment, language: str, bins: int = 24) -> Chart:
     """Cosine before and after as two distributions on the same bins, their means as lines."""
     import altair as alt
@@ -271,6 +276,7 @@ def alignment_chart(found: Alignment, language: str, bins: int = 24) -> Chart:
     return look(alt.layer(bars, *lines).properties(height=PANEL_HEIGHT))
 
 
+@made_once
 def by_day_chart(days: dict[date, Counted], language: str) -> Chart:
     """Captions fixed on each of the last days; what the simulated crew did is stacked in its own colour."""
     import altair as alt
@@ -293,7 +299,7 @@ def by_day_chart(days: dict[date, Counted], language: str) -> Chart:
     order = list(dict.fromkeys(rows["day"]))
     chart = alt.Chart(rows).mark_bar().encode(
         x=alt.X("day:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25, paddingOuter=0.2),
-                axis=alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False)),
+                axis=alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=8, grid=False)),
         y=alt.Y("captions:Q", title=_("Captions fixed a day"), axis=COUNTS),
         color=alt.Color("who:N", scale=alt.Scale(domain=[people, simulated], range=[BLUE, PURPLE])),
         order=alt.Order("place:Q"),
@@ -303,6 +309,7 @@ def by_day_chart(days: dict[date, Counted], language: str) -> Chart:
     return look(chart.properties(height=PANEL_HEIGHT))
 
 
+@made_once
 def risk_chart(rows: pandas.DataFrame, language: str, line: float | None = None) -> Chart:
     """How many captions lie in each step of risk: judged ones and those that wait. rows: figures.risk_distribution.
 
@@ -340,6 +347,7 @@ def risk_chart(rows: pandas.DataFrame, language: str, line: float | None = None)
     return look(alt.layer(chart, rule, label).properties(height=PANEL_HEIGHT))
 
 
+@made_once
 def alternative_text(effects: Sequence[Effect], language: str) -> str:
     """What the gain chart says, for people who cannot see it."""
     return "; ".join(

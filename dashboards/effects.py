@@ -6,6 +6,7 @@ run. It is a gain only when the whole interval lies on the better side of zero; 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,9 +159,10 @@ def _place(effect: Effect) -> tuple[Any, ...]:
     return contrast, *metric_place(effect.task, effect.metric, primary), effect.arm, effect.versus
 
 
+@functools.cache
 def metric_place(
     task: str, metric: str, primary: tuple[str, str] | None
-) -> tuple[bool, int, bool, str, list[tuple[int, str]]]:
+) -> tuple[bool, int, bool, str, tuple[tuple[int, str], ...]]:
     """Order of metrics: the primary one, recall at 1, the other retrieval ones, other tasks; top 5 before top 10."""
     where = f"{task}_{metric}".replace("@", "_at_")
     wanted = [
@@ -168,7 +170,7 @@ def metric_place(
         for place, (name, direction) in enumerate(FIRST_METRICS)
         if re.search(rf"{name}(?!\d)", where) and direction in where
     ]
-    pieces = [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", metric)]
+    pieces = tuple((int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", metric))
     first = min(wanted, default=len(FIRST_METRICS))
     return (task, metric) != primary, first, not task.startswith("retrieval"), task, pieces
 

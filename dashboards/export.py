@@ -29,12 +29,12 @@ from dashboards.export_rows import Exported, copy_rows, extra_names, read_rows
 from data.errors import GenbaError
 from data.jobs import Progress, silent
 from data.messages import translator
-from data.photos import PhotoError
+from data.photos import DECODERS, PhotoError
 from data.served import served_copy, served_name
 from data.site import Site
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DECODERS, AHEAD = 2, 64  # threads; rows whose photos are made ready before they are written
+AHEAD = 64  # rows whose photos are made ready before they are written
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dashboards import run_charts, run_words
+from dashboards.drawn import made_once
 from data.messages import number, translator
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 UNIT = "fraction"
 
 
+@made_once
 def error_gaps_chart(column: str, gaps: Sequence[ErrorGap], language: str) -> Chart:
     """Each part's share of bad captions minus that of the rest, in points, with its interval; thin parts are marked."""
     _ = translator(language)

@@ -155,9 +155,10 @@ SELECT coalesce(finished_at, created_at), seconds FROM runs WHERE seconds IS NOT
 COMPUTE_SQL = f"SELECT coalesce(sum(seconds), 0) / 3600 AS hours FROM ({COMPUTED})"
 
 
-def cost(site: Site, done: Work | None = None) -> Cost:
-    """People's active hours at the wage, and the hours of jobs and runs at the compute rate. done: `work`, if known."""
-    priced = rates(site)
+def cost(site: Site, done: Work | None = None, priced: Rates | None = None) -> Cost:
+    """People's active hours at the wage, and the hours of jobs and runs at the compute rate. done, priced: `work` and
+    `rates`, if known."""
+    priced = priced or rates(site)
     with site.connect() as db:
         compute_hours = float(db.value(COMPUTE_SQL))
     return Cost(

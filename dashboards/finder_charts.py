@@ -20,6 +20,7 @@ from dashboards.charts import (
     VERMILLION,
     look,
 )
+from dashboards.drawn import made_once
 from data.messages import moment, number, translator
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SMALL_HEIGHT = 170  # px
 
 
+@made_once
 def reliability_chart(curve: Sequence[Bin], language: str) -> Chart:
     """What the risk predicted against what was seen, with the 95 % interval of each; the diagonal is a perfect risk."""
     import altair as alt
@@ -60,6 +62,7 @@ def reliability_chart(curve: Sequence[Bin], language: str) -> Chart:
     ).properties(height=PANEL_HEIGHT))  # fmt: skip
 
 
+@made_once
 def fits_chart(fits: Sequence[tuple[RiskFit, datetime]], language: str) -> Chart:
     """AUROC of each fit by the answers behind it, learned beside label-free. fits: the newest first."""
     import altair as alt
@@ -88,6 +91,7 @@ def fits_chart(fits: Sequence[tuple[RiskFit, datetime]], language: str) -> Chart
     return look(alt.layer(line.mark_line(strokeWidth=2), points).properties(height=SMALL_HEIGHT))
 
 
+@made_once
 def left_chart(found: Estimate, language: str) -> Chart:
     """Bad captions before anybody corrected and now, with their 95 % intervals, on one axis that begins at zero."""
     import altair as alt
@@ -121,6 +125,7 @@ def left_chart(found: Estimate, language: str) -> Chart:
     ).properties(height=2 * ROW_HEIGHT + AXIS_HEIGHT))  # fmt: skip
 
 
+@made_once
 def leanings_chart(weighed: Sequence[tuple[str, float]], language: str) -> Chart:
     """(name of a signal, coefficient): which signals raise or lower the learned risk, the heaviest first."""
     import altair as alt

@@ -18,6 +18,7 @@ caption is that of annotate/seconds.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 NEXT = 500  # corrections
 FEWEST = 100  # answers to the queue before a curve is fitted
 BLOCK = 25  # answers: a point of the chart
+MOST_BLOCKS = 80  # two thousand points say no more, and hide the curve
 ITERATIONS = 50
 TINY = 1e-9
 
@@ -202,11 +204,13 @@ def _overdispersion(estimate: np.ndarray, x: np.ndarray, needed: np.ndarray) -> 
     return float(((found - wanted) ** 2 / np.maximum(variance, 1e-9)).sum() / max(len(starts) - 2, 1))
 
 
-def blocks(needed: np.ndarray, block: int = BLOCK) -> list[tuple[int, int, int]]:
+def blocks(needed: np.ndarray) -> list[tuple[int, int, int]]:
     """(answers before and in the block, answers in it, bad ones in it), oldest first; a short rest joins the last.
 
-    blocks([True] * 60, 25) == [(25, 25, 25), (60, 35, 35)]
+    A block has BLOCK answers, on a long history twice as many, or three times, so that MOST_BLOCKS are enough.
+    blocks([True] * 60) == [(25, 25, 25), (60, 35, 35)]
     """
+    block = BLOCK * max(math.ceil(len(needed) / (BLOCK * MOST_BLOCKS)), 1)
     count = max(len(needed) // block, 1)
     ends = [block * (place + 1) for place in range(count - 1)] + [len(needed)]
     starts = [0, *ends[:-1]]

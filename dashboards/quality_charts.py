@@ -17,6 +17,7 @@ from dashboards.charts import (
     ROW_HEIGHT,
     look,
 )
+from dashboards.drawn import made_once
 from data.messages import moment, number, translator
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def interval(low: float, high: float, language: str) -> str:
     return f"{number(100 * low, language, 1)} – {percent(high, language)}"
 
 
+@made_once
 def error_chart(points: Sequence[Point], language: str) -> Chart:
     """The audited share of bad captions by the time of the draw; shape and colour say how the captions were drawn."""
     import altair as alt
@@ -70,6 +72,7 @@ def error_chart(points: Sequence[Point], language: str) -> Chart:
     ).properties(height=PANEL_HEIGHT))  # fmt: skip
 
 
+@made_once
 def slice_chart(parts: Sequence[Part], language: str) -> Chart:
     """The share of each part of one slice with its interval; where too few were judged it is grey and hollow."""
     import altair as alt
@@ -102,6 +105,7 @@ def slice_chart(parts: Sequence[Part], language: str) -> Chart:
     ).properties(height=ROW_HEIGHT * len(rows) + AXIS_HEIGHT + LEGEND_HEIGHT))  # fmt: skip
 
 
+@made_once
 def lacking_chart(counts: Mapping[str, int], language: str) -> Chart:
     """Items by how many waiting captions do not state them. counts: label -> captions."""
     import altair as alt

@@ -253,7 +253,7 @@ def _contrast(first: Effect | None, language: str) -> str:
     _ = translator(language)
     if first is None:
         return _("Each measure appears here with its interval after the first retraining.")
-    text = _("{arm} against {versus}, {seeds} seeds; points are means, bars 95 % intervals")
+    text = _("{arm} against {versus}; seeds: {seeds}; points are means, bars 95 % intervals")
     return text.format(
         arm=words.arm_name(first.arm, language),
         versus=words.arm_name(first.versus, language),

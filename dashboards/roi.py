@@ -255,6 +255,15 @@ def months_to_pay(open_yen: np.ndarray, month_yen: np.ndarray) -> np.ndarray:
     return found
 
 
+def _points(evidence: Evidence) -> Evidence:
+    """With one draw in place of all of them: enough where only points are asked for, and twice as fast."""
+    changes = {
+        kind: one if isinstance(one, Missing) else replace(one, draws=one.draws[:2])
+        for kind, one in evidence.changes.items()
+    }
+    return replace(evidence, hours={role: one[:2] for role, one in evidence.hours.items()}, changes=changes)
+
+
 @dataclass(frozen=True)
 class Bar:
     """What the outcome is with one assumption (or one measured effect: "effect:search") at its low and its high end."""
@@ -278,6 +287,7 @@ def tornado(evidence: Evidence, given: Given, ranges: Mapping[str, tuple[float, 
     are left out (Saltelli et al. 2008, section 1.2: one-at-a-time says nothing of interactions).
     """
     base = roi(evidence, given)
+    points = _points(evidence)
     is_net = not isinstance(base.net, Missing)
 
     def outcome(found: Result) -> float:
@@ -288,7 +298,7 @@ def tornado(evidence: Evidence, given: Given, ranges: Mapping[str, tuple[float, 
     value = outcome(base)
     bars = []
     for key, (low, high) in ranges.items():
-        ends = [roi(evidence, {**given, key: end}) for end in (low, high)]
+        ends = [roi(points, {**given, key: end}) for end in (low, high)]
         if is_net and any(isinstance(one.net, Missing) for one in ends):
             continue  # at that end there is no net to compare
         bars.append(Bar(key, low, high, outcome(ends[0]), outcome(ends[1]), value))

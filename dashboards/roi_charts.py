@@ -19,6 +19,7 @@ from dashboards.charts import (
     VERDICTS,
     look,
 )
+from dashboards.drawn import made_once
 from dashboards.figures import Missing
 from dashboards.forecast import Ahead, Curve
 from dashboards.paper import Compared
@@ -42,6 +43,7 @@ def _names(altair: Any) -> Any:
     )  # fmt: skip
 
 
+@made_once
 def cost_chart(parts: Mapping[str, Span], language: str) -> Chart:
     """What each part cost, with its interval; parts without cost are left out."""
     import altair as alt
@@ -65,6 +67,7 @@ def cost_chart(parts: Mapping[str, Span], language: str) -> Chart:
     return look(alt.layer(bars, ends).properties(height=ROW_HEIGHT * len(rows) + AXIS_HEIGHT))
 
 
+@made_once
 def benefit_chart(benefits: Sequence[Benefit], language: str) -> Chart:
     """What each measured change is worth over the horizon; shape and colour say whether it is counted."""
     import altair as alt
@@ -89,7 +92,7 @@ def benefit_chart(benefits: Sequence[Benefit], language: str) -> Chart:
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=domain, range=[VERDICTS[v][1] for v in said]))
     base, y = alt.Chart(rows), _names(alt)
     title = _("Worth over the months counted (yen)")
-    x = alt.X("low:Q", title=title, axis=alt.Axis(**YEN), scale=alt.Scale(zero=True))
+    x = alt.X("low:Q", title=title, axis=alt.Axis(**YEN), scale=alt.Scale(zero=True, padding=EDGE))
     zero = alt.Chart(pandas.DataFrame({"zero": [0.0]})).mark_rule(color=INK).encode(x="zero:Q")
     return look(alt.layer(
         zero, base.mark_rule(strokeWidth=3, opacity=0.75).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tooltip),
@@ -98,6 +101,7 @@ def benefit_chart(benefits: Sequence[Benefit], language: str) -> Chart:
     ).properties(height=ROW_HEIGHT * len(rows) + AXIS_HEIGHT + LEGEND_HEIGHT))  # fmt: skip
 
 
+@made_once
 def tornado_chart(bars: Sequence[Bar], is_net: bool, language: str) -> Chart:
     """What the net (or the cost) is at either end of each assumption's range; the line is the point itself."""
     import altair as alt
@@ -116,7 +120,7 @@ def tornado_chart(bars: Sequence[Bar], is_net: bool, language: str) -> Chart:
         alt.Tooltip("name:N", title=_("Assumption")), alt.Tooltip("end:N", title=_("End of its range")),
         alt.Tooltip("assumed:N", title=_("Value there")), alt.Tooltip("text:N", title=outcome),
     ]  # fmt: skip
-    x = alt.X("base:Q", title=outcome, axis=alt.Axis(**YEN), scale=alt.Scale(zero=False))
+    x = alt.X("base:Q", title=outcome, axis=alt.Axis(**YEN), scale=alt.Scale(zero=False, padding=EDGE))
     color = alt.Color("end:N", scale=alt.Scale(domain=ends, range=[ORANGE, BLUE]))
     shape = alt.Shape("end:N", scale=alt.Scale(domain=ends, range=["circle", "square"]))
     base, y = alt.Chart(rows), _names(alt)
@@ -129,6 +133,7 @@ def tornado_chart(bars: Sequence[Bar], is_net: bool, language: str) -> Chart:
     ).properties(height=ROW_HEIGHT * rows["name"].nunique() + AXIS_HEIGHT + LEGEND_HEIGHT))  # fmt: skip
 
 
+@made_once
 def forecast_chart(
     points: Sequence[tuple[int, int, int]], curve: Curve | Missing, ahead: Ahead | Missing, language: str
 ) -> Chart:
@@ -178,6 +183,7 @@ def forecast_chart(
     return look(alt.layer(band, line, dots).properties(height=PANEL_HEIGHT))
 
 
+@made_once
 def paper_chart(rows: Sequence[Compared], language: str) -> Chart | None:
     """Relative changes of mIoU and RMSE, the paper's beside the site's with its interval. None: nothing measured."""
     import altair as alt

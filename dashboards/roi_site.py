@@ -11,7 +11,7 @@ from math import isfinite
 
 from annotate.seconds import seconds_model
 from annotate.stopping import Ahead as NextHundred
-from dashboards import figures, forecast, kept, roi, roi_evidence
+from dashboards import forecast, kept, roi, roi_evidence
 from dashboards.assumptions import Assumptions
 from dashboards.figures import Missing
 from dashboards.forecast import Ahead, Curve
@@ -47,7 +47,7 @@ class Money:
 
 def default_side(site: Site) -> Side:
     """People's work, but where nobody but the simulated crew has worked."""
-    done = figures.work(site)
+    done = kept.work(site)
     return "simulated" if done.hours.simulated and not done.hours.people else "people"
 
 

@@ -23,6 +23,7 @@ from dashboards.charts import (
     VERMILLION,
     look,
 )
+from dashboards.drawn import made_once
 from dashboards.run_figures import Gap, Share, SlotEffect
 from data.messages import number, translator
 from training.label_efficiency import Equivalent
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 ARM_COLOURS = {  # as in charts.arms_chart
     "original": ORANGE, "corrected": BLUE, "base": GREEN, "reworded": PURPLE, "dropped": SKY, "drafts": VERMILLION,
 }  # fmt: skip
+ARM_COLUMNS = 2  # of the legend: three names are wider than half a page
 DASHES = {"original": [6, 3], "corrected": [1, 0], "reworded": [2, 2], "dropped": [8, 3, 2, 3]}
 
 
@@ -65,6 +67,7 @@ def scale(unit: str) -> int:
     return 100 if unit in ("", "1", "fraction", "share", "ratio") else 1
 
 
+@made_once
 def efficiency_chart(points: Sequence[Share], language: str) -> Chart:
     """One metric against the number of labels (logarithmic), a line for each arm, a bar from its worst to best seed."""
     import altair as alt
@@ -81,8 +84,9 @@ def efficiency_chart(points: Sequence[Share], language: str) -> Chart:
               axis=alt.Axis(values=sorted({p.labels for p in points}), format=",d"))  # fmt: skip
     title = f"{words.metric_name(first.task, first.metric, language)} ({unit})"
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
-    colour = alt.Color("arm:N", scale=alt.Scale(domain=names, range=colours))
-    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=names, range=dashes))
+    legend = alt.Legend(columns=ARM_COLUMNS)
+    colour = alt.Color("arm:N", legend=legend, scale=alt.Scale(domain=names, range=colours))
+    dash = alt.StrokeDash("arm:N", legend=legend, scale=alt.Scale(domain=names, range=dashes))
     tooltip = [
         alt.Tooltip("arm:N", title=_("Arm")), alt.Tooltip("labels:Q", title=_("Labels"), format=",d"),
         alt.Tooltip("value:Q", title=unit, format=digits), alt.Tooltip("low:Q", title=_("Lowest seed"), format=digits),
@@ -97,6 +101,7 @@ def efficiency_chart(points: Sequence[Share], language: str) -> Chart:
     ).properties(height=PANEL_HEIGHT))  # fmt: skip
 
 
+@made_once
 def equivalents_chart(found: Sequence[Equivalent], language: str) -> Chart:
     """How many labels the other arm needs for what this one reaches: one panel's rows, point with 95 % interval.
 
@@ -143,6 +148,7 @@ def _or(value: float | None, other: float) -> float:
     return other if value is None else value
 
 
+@made_once
 def slots_chart(found: Sequence[SlotEffect], names: dict[str, str], language: str) -> Chart:
     """What each item of the template brought to one metric: point and 95 % interval with a zero line. names: slot ->
     what it is called, in the order of the rows."""
@@ -166,6 +172,7 @@ def slots_chart(found: Sequence[SlotEffect], names: dict[str, str], language: st
     return interval_rows(rows, title, (_("Item"), _("Seconds to write")), language)
 
 
+@made_once
 def gaps_chart(found: Sequence[Gap], language: str) -> Chart:
     """One metric of one arm: each part of each slice against the rest, with 95 % interval; thin parts are marked."""
     _ = translator(language)
@@ -228,6 +235,7 @@ LEGEND_COLUMNS, LEGEND_ROW, LEGEND_COLUMN = 5, 22, 190  # px
 NO_LABEL = "#e2e5e9"  # as training/examples.py draws it
 
 
+@made_once
 def classes_legend(classes: Sequence[tuple[str, str]]) -> Chart:
     """A square in its colour and a name for each class, (name, colour), in rows."""
     import altair as alt

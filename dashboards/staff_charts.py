@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from dashboards.charts import BLUE, COUNTS, GREEN, ORANGE, PANEL_HEIGHT, PURPLE, SKY, VERMILLION, look
+from dashboards.drawn import made_once
 from data.messages import translator
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MOST_LINES = len(COLOURS)  # more lines than that nobody can tell apart
 LEGEND_COLUMNS = 3
 
 
+@made_once
 def days_chart(days: Mapping[tuple[date, bool], int], language: str) -> Chart:
     """Answers by local day; the simulated crew's in another colour."""
     import altair as alt

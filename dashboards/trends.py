@@ -66,16 +66,21 @@ class Reading:
 
 
 def work_weeks(
-    site: Site, fixed: Mapping[date, Counted], zone: tzinfo | None = None, at: datetime | None = None
+    site: Site,
+    fixed: Mapping[date, Counted],
+    zone: tzinfo | None = None,
+    at: datetime | None = None,
+    priced: figures.Rates | None = None,
 ) -> Weeks:
-    """fixed: of figures.fixed_by_day. zone: of the days; default the machine's own. at: now (UTC)."""
+    """fixed: of figures.fixed_by_day. zone: of the days; default the machine's own. at: now (UTC). priced:
+    figures.rates, if known."""
     moment = at or now()
     since = {"since": moment - timedelta(days=7 * WEEKS + 2)}
     with site.connect() as db:
         work, compute = db.rows(WORK_BY_DAY_SQL, since), db.rows(COMPUTE_BY_DAY_SQL, since)
         has_people = db.value("SELECT count(*) FROM corrections WHERE NOT simulated") > 0
         has_crew = db.value("SELECT count(*) FROM corrections WHERE simulated") > 0
-    rates, simulated = figures.rates(site), has_crew and not has_people
+    rates, simulated = priced or figures.rates(site), has_crew and not has_people
     today = _local(moment, zone)
     side = "simulated" if simulated else "people"
     people, crew = (

@@ -369,8 +369,8 @@ def next_step(at: Standing, language: str) -> Step:
                     _("Retrain now"), "retrain")  # fmt: skip
     if at.audit_waiting:
         return Step("judge", _("Judge the audit captions."),
-                    _("{n} drawn captions wait for a verdict; they come up in the form between the others.").format(
-                        n=count(at.audit_waiting)), _("Go to the queue"))  # fmt: skip
+                    _("Drawn captions that wait for a verdict: {n}. They come up in the form between the others.")
+                    .format(n=count(at.audit_waiting)), _("Go to the queue"))  # fmt: skip
     if at.waiting:
         due = count(max(threshold - at.since_last_run, 0))
         return Step("correct", _("Correct more captions."),

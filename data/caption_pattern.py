@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from data.template_told import Told, told
+from data.told import Told, told
 
 OWN = ""  # the name of the hole `{}`
 LITERAL = {"{{": "{", "}}": "}", "{[}": "[", "{]}": "]"}

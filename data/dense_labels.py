@@ -33,12 +33,11 @@ VOID = 255  # an unnamed class 255 is the usual way to say "not labelled"
 
 REASONS = {
     **PHOTO_REASONS,
-    "not_found": "no photo of the site has this name",
     "ambiguous": "several photos have this name, in different folders",
     "wrong_size": "neither the size nor the proportions of its photo",
     "unknown_class": "a class that neither classes.json nor the site's masks name",
     "nothing_labelled": "every pixel is to be ignored",
-    "duplicate": "a second label of the same photo in the same folder",
+    "duplicate": "the same stands earlier in the same source",
     "no_shape": "an annotation that is neither polygon, brush nor run lengths, such as a box",
     "damaged_shape": "an outline or mask that cannot be read",
 }

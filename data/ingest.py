@@ -25,25 +25,27 @@ from data.errors import GenbaError
 from data.ingest_store import Entry, SiteIndex
 from data.jobs import Progress, silent
 from data.photo_files import PhotoFile, PhotoFinder
-from data.photos import PHOTO_REASONS, PhotoError, PhotoFacts, image_hash, read_photo_facts
+from data.photos import DECODERS, PHOTO_REASONS, PhotoError, PhotoFacts, image_hash, read_photo_facts
 from data.readers import READERS, BadRow, Row, find_table
 from data.records import Reject, pair_id
+from data.rejects import storable
+from data.rows import place
 from data.site import Site
 from data.store import now
+from data.told import told
 
 BATCH_ROWS = 2000
 MAX_CAPTION = (
     2000  # characters; an encoder reads some 77 tokens, so anything longer is a document, not a caption
 )
-DECODERS = 2
 
 REASONS = {
     **PHOTO_REASONS,
     "outside_root": "the file is there, but under no photo root",
-    "empty_row": "a row without photo and caption, before others that have them",
-    "bad_row": "a row that cannot be read: quotation marks, too few or too many cells, no JSON, no photo named",
-    "duplicate": "the same photo with the same caption stands earlier in the same source",
-    "caption_too_long": f"more than {MAX_CAPTION} characters",
+    "empty_row": "a row without photo and caption",
+    "bad_row": "a row that cannot be read",
+    "duplicate": "the same stands earlier in the same source",
+    "caption_too_long": told("the caption has more than {n} characters", n=MAX_CAPTION),
 }
 
 
@@ -204,7 +206,7 @@ class _Run:
 
     def _reject(self, item: str, reason: str, detail: str) -> None:
         self.rejected[reason] += 1
-        self.rejects.append(Reject(self.source, _storable(item), reason, _storable(detail)))
+        self.rejects.append(Reject(self.source, storable(item), reason, detail))
 
     def _find(self, rows: Sequence[Row | BadRow]) -> Iterator[tuple[Row, PhotoFile]]:
         for row in rows:
@@ -243,20 +245,18 @@ class _Run:
             self._reject(row.item, facts.reason, facts.what)
             return None
         if len(caption) > MAX_CAPTION:
-            self._reject(row.item, "caption_too_long", f"{len(caption)} characters: {caption[:60]} ...")
+            what = told("{n} characters: {start} ...", n=len(caption), start=caption[:60])
+            self._reject(row.item, "caption_too_long", what)
             return None
         image_id = facts if isinstance(facts, str) else facts.image_id
         identity = pair_id(image_id, caption)
         extra = hash(json.dumps(row.extra, sort_keys=True))
         if identity in self.met:
             first, its_extra = self.met[identity]
-            differ = "" if extra == its_extra else "; other columns differ, and those of the first count"
-            self._reject(row.item, "duplicate", f"the same photo and caption as {first}{differ}")
+            text = told("the same photo and caption as {item}", item=place(first))
+            if extra != its_extra:
+                text = told("{text}; other columns differ, and those of the first count", text=text)
+            self._reject(row.item, "duplicate", text)
             return None
         self.met[identity] = (row.item, extra)
         return Entry(identity, image_id, caption, row.language, row.extra)
-
-
-def _storable(text: str) -> str:
-    """File names may hold bytes that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode()

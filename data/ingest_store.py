@@ -11,6 +11,7 @@ from data.near_duplicates import Groups, Newcomer, Placement
 from data.photo_files import PhotoFile
 from data.photos import PhotoFacts
 from data.records import Reject, caption_id, language_of
+from data.rejects import kept
 from data.site import Site
 from data.store import Database, now
 
@@ -75,7 +76,7 @@ class SiteIndex:
         at = now()
         db.insert("pairs", [_pair_row(entry, at) for entry in new])
         removed = _drop_missing(db, [entry.image_id for entry in new if entry.caption])
-        unique = {(one.item, one.reason): {**vars(one), "rejected_at": at} for one in rejects}
+        unique = {(one.item, one.reason): kept(one, at) for one in rejects}
         db.insert("rejects", unique.values(), on_conflict="replace")
         captioned = frozenset(entry.pair_id for entry in new if entry.caption)
         missing = frozenset(entry.pair_id for entry in new) - captioned

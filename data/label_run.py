@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any
 from data.dense_labels import LabelFile, LabelsResult, label_files
 from data.errors import GenbaError
 from data.jobs import Progress
-from data.photos import PhotoError
+from data.photos import DECODERS, PhotoError
+from data.records import Reject
+from data.rejects import kept
+from data.rows import place
 from data.site import Site
 from data.store import Database, now
+from data.told import told
 
 if TYPE_CHECKING:
     import numpy as np
 
 ASPECT_TOLERANCE = 0.02
-BATCH, DECODERS = 200, 2
+BATCH = 200
 Image = dict[str, Any]  # a row of images: image_id, uri, width, height
 
 
@@ -118,11 +122,18 @@ class LabelRun:
             [],
         )
         if not found:
-            called = repr(stems[0].name) if stems else "anything that it names"
-            raise PhotoError("not_found", f"No photo of the site is called {called}.")
+            what = (
+                told("No photo of the site is called {name!r}.", name=stems[0].name)
+                if stems
+                else told("No photo of the site is called anything that it names.")
+            )
+            raise PhotoError("not_found", what)
         if len(found) > 1:
-            raise PhotoError("ambiguous", f"{len(found)} photos are called {stems[0].name!r}: {found[0]['uri']}, "
-                             f"{found[1]['uri']}. Put the labels into folders like the photos'.")  # fmt: skip
+            what = told(
+                "{n} photos are called {name!r}: {first}, {second}. Put the labels into folders like the photos'.",
+                n=len(found), name=stems[0].name, first=found[0]["uri"], second=found[1]["uri"],
+            )  # fmt: skip
+            raise PhotoError("ambiguous", what)
         return found[0]
 
     def _content(self, values: np.ndarray) -> dict[str, Any]:
@@ -130,13 +141,21 @@ class LabelRun:
 
         present = [int(value) for value in np.unique(values) if value not in self.common["ignore"]]
         if not present:
-            raise PhotoError("nothing_labelled", f"Every pixel is one of {self.common['ignore']}.")
+            raise PhotoError(
+                "nothing_labelled",
+                told("Every pixel is one of {ignored}.", ignored=str(self.common["ignore"])),
+            )
         if self.kind == "depth":
             return {}
         classes = self.common["classes"]
         unknown = [number for number in present if classes and number not in classes]
         if unknown:
-            raise PhotoError("unknown_class", f"Class {unknown} is not named; the names are {classes}.")
+            what = told(
+                "Class {unknown} is not named; the names are {known}.",
+                unknown=str(unknown),
+                known=str(classes),
+            )
+            raise PhotoError("unknown_class", what)
         return {"present": present}
 
     def _write(self, db: Database, checked: Sequence[Checked]) -> None:
@@ -146,11 +165,11 @@ class LabelRun:
             self.counts["files"] += 1
             reason, detail = one.reason, one.detail
             if one.label and one.label.image_id in self.met:
-                reason, detail = "duplicate", f"the same photo as {self.met[one.label.image_id]}"
+                first = place(self.met[one.label.image_id])
+                reason, detail = "duplicate", told("the same photo as {item}", item=first)
             if reason or one.label is None:
                 self.rejected[reason] += 1
-                rejects.append({"source": self.source, "item": one.item, "reason": reason, "detail": detail,
-                                "rejected_at": now()})  # fmt: skip
+                rejects.append(kept(Reject(self.source, one.item, reason, detail), now()))
                 continue
             self.met[one.label.image_id] = one.item
             self.counts["other_size"] += one.other_size
@@ -194,5 +213,6 @@ def _compare_size(shape: tuple[int, ...], image: dict[str, Any]) -> bool:
         return True
     raise PhotoError(
         "wrong_size",
-        f"The label is {width} x {height}, its photo (upright) {image['width']} x {image['height']}.",
-    )
+        told("The label is {width} x {height}, its photo (upright) {w} x {h}.",
+             width=width, height=height, w=image["width"], h=image["height"]),
+    )  # fmt: skip

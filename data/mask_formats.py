@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import GenbaError, nearest
 from data.photos import PhotoError
+from data.told import told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,9 +88,14 @@ def paint(drawn: Drawn, numbers: Mapping[str, int], unpainted: int = 0, hint: st
     unknown = sorted({shape.label for shape in drawn.shapes} - numbers.keys())
     if unknown:
         guess = nearest(unknown[0].lower(), numbers)
-        meant = f" Did you mean {guess!r}?" if guess else ""
+        named = told(
+            "Class {unknown} is not named; the names are {known}.",
+            unknown=str(unknown),
+            known=str(sorted(numbers)),
+        )
+        meant = told(" Did you mean {name!r}?", name=guess) if guess else ""
         raise PhotoError(
-            "unknown_class", f"Class {unknown} is not named; the names are {sorted(numbers)}.{meant}{hint}"
+            "unknown_class", told("{first}{second}{third}", first=named, second=meant, third=hint)
         )
     found = np.full((drawn.height, drawn.width), unpainted, np.int32)
     filled = [(shape, shape.pixels()) for shape in drawn.shapes]
@@ -105,14 +111,16 @@ def polygon_pixels(points: Sequence[Any], width: int, height: int) -> np.ndarray
 
     if len(points) < 6 or len(points) % 2 or not all(_is_number(one) for one in points):
         raise PhotoError(
-            "damaged_shape", f"A polygon takes three points or more, as x, y: {list(points)[:8]!r}."
+            "damaged_shape",
+            told("A polygon takes three points or more, as x, y: {points}.", points=repr(list(points)[:8])),
         )
     x, y = np.array(points[0::2], float), np.array(points[1::2], float)
     for values, side in ((x, width), (y, height)):
         if values.min() < -FARTHEST * side or values.max() > (1 + FARTHEST) * side:
-            raise PhotoError(
-                "damaged_shape", f"A polygon lies outside its photo of {width} x {height} pixels."
+            what = told(
+                "A polygon lies outside its photo of {width} x {height} pixels.", width=width, height=height
             )
+            raise PhotoError("damaged_shape", what)
     flat = [float(one) for one in points]
     found: np.ndarray = mask.decode(mask.frPyObjects([flat], height, width)[0]).astype(bool)
     return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import GenbaError
 from data.mask_formats import Drawn, Shape, polygon_pixels
 from data.photos import PhotoError
+from data.told import told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +40,8 @@ def read_coco(content: Row, path: Path) -> list[Drawn]:
             "categories id and name",
         ) from None
     return found + [
-        Drawn(f"image {key}", (), problem=("not_found", f"{len(rows)} annotations name the image {key}, which the file "
-              "does not have."))
+        Drawn(f"image {key}", (), problem=("not_found", told(
+            "{n} annotations name the image {image}, which the file does not have.", n=len(rows), image=str(key))))
         for key, rows in by_image.items()
     ]  # fmt: skip
 
@@ -54,11 +55,12 @@ def _drawn(image: Row, annotations: Sequence[Row], names: dict[int, str]) -> Dra
         label = names.get(one["category_id"])
         outline = one.get("segmentation")
         if label is None:
-            problem = ("unknown_class", f"Category {one['category_id']} is not among the file's: {names}.")
-            return Drawn(name, photos, width, height, problem=problem)
+            what = told("Category {number} is not among the file's: {known}.",
+                        number=str(one["category_id"]), known=str(names))  # fmt: skip
+            return Drawn(name, photos, width, height, problem=("unknown_class", what))
         if not outline:
-            problem = ("no_shape", f"An annotation of {label!r} has no segmentation: a box is no mask.")
-            return Drawn(name, photos, width, height, problem=problem)
+            what = told("An annotation of {label!r} has no segmentation: a box is no mask.", label=label)
+            return Drawn(name, photos, width, height, problem=("no_shape", what))
         shapes.append(Shape(label, partial(shape_pixels, outline, width, height), int(one["category_id"])))
     return Drawn(name, photos, width, height, shapes)
 
@@ -70,7 +72,9 @@ def shape_pixels(outline: Any, width: int, height: int) -> np.ndarray:
     if isinstance(outline, dict):
         return _run_lengths(outline, width, height)
     if not isinstance(outline, list) or not all(isinstance(one, list) for one in outline):
-        raise PhotoError("damaged_shape", "A segmentation is neither a list of polygons nor run lengths.")
+        raise PhotoError(
+            "damaged_shape", told("A segmentation is neither a list of polygons nor run lengths.")
+        )
     return np.any([polygon_pixels(one, width, height) for one in outline], axis=0)
 
 
@@ -80,15 +84,17 @@ def _run_lengths(outline: Row, width: int, height: int) -> np.ndarray:
 
     counts: Any = outline.get("counts")
     if list(outline.get("size") or []) != [height, width]:
-        raise PhotoError(
-            "wrong_size",
-            f"Run lengths of size {outline.get('size')} on a photo of height {height}, width {width}.",
-        )
+        what = told("Run lengths of size {size} on a photo of height {height}, width {width}.",
+                    size=str(outline.get("size")), height=height, width=width)  # fmt: skip
+        raise PhotoError("wrong_size", what)
     if isinstance(counts, str):
         counts = uncompressed(counts)
     is_whole = isinstance(counts, list) and all(isinstance(one, int) and one >= 0 for one in counts)
     if not is_whole or sum(counts) != width * height:
-        raise PhotoError("damaged_shape", f"Run lengths that do not add up to {width} x {height} pixels.")
+        what = told(
+            "Run lengths that do not add up to {width} x {height} pixels.", width=width, height=height
+        )
+        raise PhotoError("damaged_shape", what)
     runs = np.arange(len(counts)) % 2 == 1
     return np.repeat(runs, counts).reshape(width, height).T
 
@@ -104,7 +110,8 @@ def uncompressed(counts: str) -> list[int]:
     for character in counts:
         code = ord(character) - 48
         if not 0 <= code < 64 or bits > 40:
-            raise PhotoError("damaged_shape", f"{character!r} has no place in compressed run lengths.")
+            what = told("{character!r} has no place in compressed run lengths.", character=character)
+            raise PhotoError("damaged_shape", what)
         value |= (code & 31) << bits
         bits += 5
         if not code & 32:
@@ -113,5 +120,5 @@ def uncompressed(counts: str) -> list[int]:
             found.append(value + found[-2] if len(found) > 2 else value)
             value, bits = 0, 0
     if bits:
-        raise PhotoError("damaged_shape", "Compressed run lengths end in the middle of a number.")
+        raise PhotoError("damaged_shape", told("Compressed run lengths end in the middle of a number."))
     return found

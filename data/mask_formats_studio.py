@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from data.mask_formats import Drawn, Shape, polygon_pixels
 from data.photos import SUFFIXES, PhotoError
+from data.told import Told, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,16 +45,18 @@ def _drawn(task: Row, results: Sequence[Row], number: int) -> Drawn:
         regions = [one for one in _regions(results) if _kind(one)]
         sizes = {(one.get("original_width"), one.get("original_height")) for one in regions}
         if len(sizes) > 1:
-            raise PhotoError(
-                "wrong_size", f"Its regions say that the photo has different sizes: {sorted(sizes)}."
+            what = told(
+                "Its regions say that the photo has different sizes: {sizes}.", sizes=str(sorted(sizes))
             )
+            raise PhotoError("wrong_size", what)
         width, height = next(iter(sizes), (0, 0))
         shapes = [_shape(one, int(width or 0), int(height or 0)) for one in regions]
         return Drawn(item, photos, int(width or 0), int(height or 0), shapes)
     except PhotoError as error:
         return Drawn(item, photos, problem=(error.reason, error.what))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Drawn(item, photos, problem=("damaged_shape", f"{type(error).__name__}: {error}"))
+        what = told("It cannot be read: {error}", error=f"{type(error).__name__}: {error}")
+        return Drawn(item, photos, problem=("damaged_shape", what))
 
 
 def _photos(data: Row) -> tuple[PurePosixPath, ...]:
@@ -92,21 +95,21 @@ def _kind(region: Row) -> str:
         return "polygon"
     shapes = sorted({kind.removesuffix("labels") for kind in region["types"]} & NO_MASKS)
     if shapes:
-        raise PhotoError("no_shape", f"A {shapes[0]} is no mask.")
+        raise PhotoError("no_shape", told("A {shape} is no mask.", shape=shapes[0]))
     return ""
 
 
 def _shape(region: Row, width: int, height: int) -> Shape:
     value = region["value"]
     if region.get("image_rotation"):
-        raise PhotoError(
-            "damaged_shape", "It was drawn on a photo turned in Label Studio: turn it back there."
-        )
+        what = told("It was drawn on a photo turned in Label Studio: turn it back there.")
+        raise PhotoError("damaged_shape", what)
     if width <= 0 or height <= 0:
-        raise PhotoError("damaged_shape", "It does not say how large its photo is.")
+        raise PhotoError("damaged_shape", told("It does not say how large its photo is."))
     labels = value.get("brushlabels") or value.get("polygonlabels") or value.get("labels") or []
     if len(labels) != 1:
-        raise PhotoError("unknown_class", f"A region has the labels {labels}; a mask takes one each.")
+        what = told("A region has the labels {labels}; a mask takes one each.", labels=str(labels))
+        raise PhotoError("unknown_class", what)
     if _kind(region) == "brush":
         return Shape(str(labels[0]), partial(decode_brush, value["rle"], width, height))
     points = [
@@ -129,7 +132,7 @@ def decode_brush(rle: Sequence[int], width: int, height: int) -> np.ndarray:
     try:
         stream = _Bits(bytes(rle))
         if stream.read(32) != total:
-            raise ValueError(f"its mask has not {width} x {height} pixels")
+            raise ValueError(told("its mask has not {width} x {height} pixels", width=width, height=height))
         size = stream.read(5) + 1
         lengths = [stream.read(4) + 1 for _ in range(4)]
         found = np.zeros(total, np.uint32)
@@ -138,11 +141,14 @@ def decode_brush(rle: Sequence[int], width: int, height: int) -> np.ndarray:
             is_run = stream.read(1)
             count = stream.read(lengths[stream.read(2)]) + 1
             if at + count > total:
-                raise ValueError("it has more values than pixels")
+                raise ValueError(told("it has more values than pixels"))
             found[at : at + count] = stream.read(size) if is_run else stream.read_many(size, count)
             at += count
     except (ValueError, TypeError) as error:
-        raise PhotoError("damaged_shape", f"A brush stroke cannot be read: {error}.") from None
+        why = error.args[0] if error.args and isinstance(error.args[0], Told) else str(error)
+        raise PhotoError(
+            "damaged_shape", told("A brush stroke cannot be read: {error}.", error=why)
+        ) from None
     return found.reshape(height, width, 4)[..., 3] >= PAINTED
 
 
@@ -155,7 +161,7 @@ class _Bits:
     def read(self, bits: int) -> int:
         last = self.at + bits
         if last > 8 * len(self.content):
-            raise ValueError("it ends too early")
+            raise ValueError(told("it ends too early"))
         number = int.from_bytes(self.content[self.at // 8 : (last + 7) // 8], "big")
         self.at = last
         return (number >> (-last % 8)) & ((1 << bits) - 1)
@@ -166,7 +172,7 @@ class _Bits:
 
         first, last = self.at, self.at + bits * count
         if last > 8 * len(self.content):
-            raise ValueError("it ends too early")
+            raise ValueError(told("it ends too early"))
         block = np.unpackbits(np.frombuffer(self.content[first // 8 : (last + 7) // 8], np.uint8))
         wanted = block[first % 8 : first % 8 + bits * count].reshape(count, bits)
         self.at = last

@@ -28,6 +28,7 @@ from data.label_run import Checked, Image, LabelRun
 from data.mask_formats import Drawn, paint, read_drawn
 from data.photos import PhotoError
 from data.site import Site
+from data.told import told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +84,12 @@ def _classes(
     if not set(others) - {0} or set(labels) <= {*others.values(), every[0]}:
         return every, ""
     stated = json.dumps({str(number): name for number, name in every.items()}, ensure_ascii=False)
-    return {0: every[0], **known}, f" If it is a new class: write {stated} to {path.parent / 'classes.json'}."
+    hint = told(
+        " If it is a new class: write {classes} to {file}.",
+        classes=stated,
+        file=str(path.parent / "classes.json"),
+    )
+    return {0: every[0], **known}, hint
 
 
 def numbered(labels: Mapping[str, int | None], known: Mapping[int, str]) -> dict[int, str]:
@@ -131,9 +137,11 @@ def _painted(
         drawn = dataclasses.replace(drawn, width=image["width"], height=image["height"])
     megapixels = drawn.width * drawn.height / 1e6
     if megapixels > site.settings.photos.max_megapixels:
-        raise PhotoError("too_large", f"A mask of {megapixels:.0f} megapixels.")
+        raise PhotoError("too_large", told("A mask of {megapixels:.0f} megapixels.", megapixels=megapixels))
     if drawn.width < 1 or drawn.height < 1:
-        raise PhotoError("wrong_size", f"The mask is {drawn.width} x {drawn.height}.")
+        raise PhotoError(
+            "wrong_size", told("The mask is {width} x {height}.", width=drawn.width, height=drawn.height)
+        )
     values = paint(drawn, numbers, unpainted, hint)
     return _write(site.root / FOLDER, values), values
 

@@ -190,6 +190,8 @@ MIGRATIONS: list[str] = [
         pair_id VARCHAR PRIMARY KEY, reason VARCHAR NOT NULL, sent_by VARCHAR NOT NULL, sent_at TIMESTAMP NOT NULL);
     """,
     "ALTER TABLE form_drafts ADD COLUMN template VARCHAR;",
+    # What the detail of a rejected row was made from (data/told.py), so that it is shown in the reader's language.
+    "ALTER TABLE rejects ADD COLUMN told JSON;",
 ]
 
 

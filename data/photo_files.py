@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.photos import PhotoError
+from data.told import told
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,28 @@ class PhotoFinder:
                 continue
             path = Path(os.path.realpath(candidate))
             if not _is_text(path):
-                return PhotoError("unreadable", f"The name of {os.fsencode(path)!r} is not UTF-8: rename it.")
+                return PhotoError(
+                    "unreadable",
+                    told("The name of {file} is not UTF-8: rename it.", file=repr(os.fsencode(path))),
+                )
             for root, base in enumerate(self.roots):
                 if path.is_relative_to(base):
                     return PhotoFile(path, root, path.relative_to(base).as_posix())
             outside = outside or path
         if outside:
-            return PhotoError(
-                "outside_root", f"{name!r} is {outside}, which lies under no photo root of genba.toml."
+            what = told(
+                "{name!r} is {path}, which lies under no photo root of genba.toml.",
+                name=name,
+                path=str(outside),
             )
+            return PhotoError("outside_root", what)
         if "://" in name:
-            return PhotoError("not_found", f"{name!r} is an address; photos are read from files only.")
-        return PhotoError("not_found", f"{name!r} is neither under a photo root nor beside the source.")
+            return PhotoError(
+                "not_found", told("{name!r} is an address; photos are read from files only.", name=name)
+            )
+        return PhotoError(
+            "not_found", told("{name!r} is neither under a photo root nor beside the source.", name=name)
+        )
 
     def _candidates(self, name: str) -> Iterator[str]:
         spellings = dict.fromkeys(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, UnidentifiedImageError
 
 from data.errors import GenbaError
+from data.told import told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 PHOTO_REASONS = {
-    "not_found": "there is no such file",
+    "not_found": "no such photo",
     "empty_file": "the file has 0 bytes",
     "not_an_image": "the file is not in a known image format",
     "unsupported_format": "a format that cannot be decoded here (HEIC)",
@@ -40,6 +41,10 @@ PHOTO_REASONS = {
     "unreadable": "the file cannot be opened or its content is damaged",
     "too_large": "more megapixels than photos.max_megapixels",
 }
+
+DECODERS = min(
+    os.cpu_count() or 1, 16
+)  # threads that read photos at a time: most of it is done outside Python's lock
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -135,9 +140,10 @@ def image_hash(path: Path) -> str:
         with _open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise PhotoError("not_found", f"There is no photo {path}.") from None
+        raise PhotoError("not_found", told("There is no photo {path}.", path=str(path))) from None
     except OSError as error:
-        raise PhotoError("unreadable", f"The photo {path} cannot be read: {error}.") from error
+        what = told("The photo {path} cannot be read: {error}.", path=str(path), error=str(error))
+        raise PhotoError("unreadable", what) from error
 
 
 def read_map(path: Path) -> np.ndarray:
@@ -150,9 +156,9 @@ def read_map(path: Path) -> np.ndarray:
     with _opened(path) as image:
         image.load()
         if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
-            raise PhotoError(
-                "unreadable", f"{path} is not a map of numbers: its pixels are {image.mode}, not one channel."
-            )
+            what = told("{path} is not a map of numbers: its pixels are {mode}, not one channel.",
+                        path=str(path), mode=image.mode)  # fmt: skip
+            raise PhotoError("unreadable", what)
         values = np.array(image)
     return values.astype(np.uint8) if values.dtype == bool else values
 
@@ -166,21 +172,23 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except GenbaError:
         raise
     except FileNotFoundError:
-        raise PhotoError("not_found", f"There is no photo {path}.") from None
+        raise PhotoError("not_found", told("There is no photo {path}.", path=str(path))) from None
     except Exception as error:  # decoders raise a dozen kinds on damaged bytes
         text = str(error) or type(error).__name__
-        cut = isinstance(error, EOFError) or "truncated" in text or "broken data stream" in text
-        reason, words = ("truncated", "ends too early") if cut else ("unreadable", "cannot be read")
-        raise PhotoError(reason, f"The photo {path} {words}: {text}.") from error
+        if isinstance(error, EOFError) or "truncated" in text or "broken data stream" in text:
+            what = told("The photo {path} ends too early: {error}.", path=str(path), error=text)
+            raise PhotoError("truncated", what) from error
+        what = told("The photo {path} cannot be read: {error}.", path=str(path), error=text)
+        raise PhotoError("unreadable", what) from error
 
 
 def _open_file(path: Path) -> BufferedReader:
     """Refuses what would block (a pipe) or never end (a device)."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise PhotoError("unreadable", f"{path} is not a file.")
+        raise PhotoError("unreadable", told("{path} is not a file.", path=str(path)))
     if status.st_size == 0:
-        raise PhotoError("empty_file", f"The photo {path} is empty (0 bytes).")
+        raise PhotoError("empty_file", told("The photo {path} is empty (0 bytes).", path=str(path)))
     return path.open("rb")
 
 
@@ -200,12 +208,12 @@ def _open_image(file: BufferedReader, path: Path) -> Image.Image:
     except UnidentifiedImageError:
         if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
             raise PhotoError(
-                "unsupported_format", f"The photo {path} is HEIC, which is not supported.",
+                "unsupported_format", told("The photo {path} is HEIC, which is not supported.", path=str(path)),
                 next="convert it to JPEG, or set the phone's camera to 'Most compatible'",
             ) from None  # fmt: skip
-        raise PhotoError(
-            "not_an_image", f"{path} is not a photo in a known format ({', '.join(FORMATS)})."
-        ) from None
+        known = ", ".join(FORMATS)
+        what = told("{path} is not a photo in a known format ({formats}).", path=str(path), formats=known)
+        raise PhotoError("not_an_image", what) from None
 
 
 def _require_size(image: Image.Image, path: Path, max_megapixels: float | None) -> None:
@@ -213,9 +221,10 @@ def _require_size(image: Image.Image, path: Path, max_megapixels: float | None) 
     if max_megapixels is not None and megapixels > max_megapixels:
         raise PhotoError(
             "too_large",
-            f"The photo {path} has {megapixels:.1f} megapixels; photos.max_megapixels is {max_megapixels:g}.",
+            told("The photo {path} has {megapixels:.1f} megapixels; photos.max_megapixels is {most:g}.",
+                 path=str(path), megapixels=megapixels, most=max_megapixels),
             next="raise photos.max_megapixels in genba.toml if the photo is meant to be that large",
-        )
+        )  # fmt: skip
 
 
 def _require_ending(path: Path) -> None:
@@ -225,7 +234,8 @@ def _require_ending(path: Path) -> None:
         tail = file.read()
     content = tail.rstrip(b"\0")
     if len(tail) - len(content) >= EMPTY_TAIL and not content.endswith(b"\xff\xd9"):
-        raise PhotoError("truncated", f"The photo {path} ends too early: the rest of the file is zeros.")
+        what = told("The photo {path} ends too early: the rest of the file is zeros.", path=str(path))
+        raise PhotoError("truncated", what)
 
 
 def _decode(image: Image.Image, max_side: int | None, shortest_side: int | None) -> tuple[Image.Image, int]:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from data.columns import Columns, choose_columns
 from data.errors import GenbaError
 from data.rows import BadRow, Cells, Row, Rows, rows_of
+from data.told import told
 
 MOST_BYTES = 1 << 20  # of the text or the JSON of one sample
 TEXTS = ("txt", "json")
@@ -35,7 +36,7 @@ def read_coco(source: Path, image_column: str | None = None, caption_column: str
     for number, one in enumerate(given["annotations"], start=1):
         item = f"annotation {number}"
         if not isinstance(one, dict) or one.get("image_id") not in photos:
-            yield BadRow(item, "bad_row", "names no photo of the list 'images'")
+            yield BadRow(item, "bad_row", told("names no photo of the list 'images'"))
             continue
         met.add(one["image_id"])
         cells = {key: value for key, value in one.items() if key not in ("id", "image_id")}
@@ -60,7 +61,7 @@ def read_label_studio(
         item = f"task {number}"
         data = task.get("data") if isinstance(task, dict) else None
         if not isinstance(data, dict):
-            yield BadRow(item, "bad_row", "a task without 'data'")
+            yield BadRow(item, "bad_row", told("a task without 'data'"))
             continue
         columns = choose_columns(list(data), image_column, caption_column or _caption(data), str(source))
         cells: Cells = dict(data)
@@ -131,10 +132,10 @@ def _sample(path: Path, key: str, parts: dict[str, bytes], caption_column: str |
         cells = json.loads(parts["json"]) if "json" in parts else {}
         text = parts.get("txt", b"").decode()
     except ValueError as error:
-        yield BadRow(item, "bad_row", f"not JSON or text in UTF-8: {error}")
+        yield BadRow(item, "bad_row", told("not JSON or text in UTF-8: {error}", error=str(error)))
         return
     if not isinstance(cells, dict):
-        yield BadRow(item, "bad_row", f"a JSON {type(cells).__name__}, not an object")
+        yield BadRow(item, "bad_row", told("a JSON {kind}, not an object", kind=type(cells).__name__))
         return
     name = caption_column or "caption"
     cells.setdefault(name, text)

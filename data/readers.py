@@ -22,6 +22,7 @@ from data.photos import SUFFIXES
 from data.reader_sets import read_coco, read_label_studio, read_webdataset
 from data.rows import OURS, BadRow, Cells, Row, Rows, rows_of, text_of, without_empty_end
 from data.spreadsheet import unguarded
+from data.told import Told, told
 
 __all__ = ["READERS", "BadRow", "Row", "find_table"]
 
@@ -45,12 +46,17 @@ def read_sidecar(source: Path, image_column: str | None = None, caption_column: 
             try:
                 yield Row(item, str(path), decode(Path(folder, text).read_bytes()) if text else "")
             except (ValueError, OSError) as error:
-                yield BadRow(item, "bad_row", f"{text}: {error}")
+                yield BadRow(item, "bad_row", told("{file}: {error}", file=text, error=_why(error)))
         stems = {stem for photo in photos for stem in (photo, Path(photo).stem)}
         for stem, text in texts.items():
             if stem not in stems:
                 item = Path(folder, text).relative_to(source).as_posix()
-                yield BadRow(item, "not_found", "a text file without a photo of the same name")
+                yield BadRow(item, "not_found", told("a text file without a photo of the same name"))
+
+
+def _why(error: Exception) -> str:
+    """What it says; that of `decode` in either language."""
+    return error.args[0] if error.args and isinstance(error.args[0], Told) else str(error)
 
 
 def decode(content: bytes) -> str:
@@ -67,10 +73,10 @@ def _encoding(pieces: Iterable[bytes]) -> str:
         return "utf-8-sig"
     good, bad = _damage(pieces, "utf-8-sig", count=True)
     if good > bad:  # CP932 would often take it too, and turn every caption into nonsense
-        raise ValueError(f"the text is UTF-8 with {bad} damaged characters")
+        raise ValueError(told("the text is UTF-8 with {n} damaged characters", n=bad))
     if _damage(pieces, "cp932") == (0, 0):
         return "cp932"
-    raise ValueError("the text is neither UTF-8 nor CP932 (Shift_JIS)")
+    raise ValueError(told("the text is neither UTF-8 nor CP932 (Shift_JIS)"))
 
 
 def _damage(pieces: Iterable[bytes], encoding: str, count: bool = False) -> tuple[int, int]:
@@ -142,9 +148,14 @@ def _csv_lines(reader: Any, source: Path) -> Iterator[tuple[int, list[str], str 
                     f"{reader.line_num} cannot be read.",
                     next="close it, then ingest again",
                 ) from None
-            yield line, [], str(error)
+            yield line, [], _csv_error(error)
             continue
         yield line, cells, None
+
+
+def _csv_error(error: csv.Error) -> str:
+    """What people get wrong, in either language; anything else in the words of the csv module."""
+    return told("other text stands behind a closing one") if "expected after" in str(error) else str(error)
 
 
 def _header_names(cells: Iterable[Any]) -> list[str]:
@@ -154,14 +165,20 @@ def _header_names(cells: Iterable[Any]) -> list[str]:
 def _csv_row(line: int, cells: list[str], error: str | None, names: list[str], columns: Columns) -> Rows:
     item = f"line {line}"
     if error:
-        yield BadRow(item, "bad_row", f"the quotation marks do not match: {error}")
+        yield BadRow(item, "bad_row", told("the quotation marks do not match: {error}", error=error))
     elif any(cell.strip() for cell in cells[len(names) :]):
-        yield BadRow(item, "bad_row", f"{len(cells)} cells but {len(names)} columns: quote a caption that holds "
-                     "the separator")  # fmt: skip
+        why = told(
+            "{n} cells but {most} columns: quote a caption that holds the separator",
+            n=len(cells),
+            most=len(names),
+        )
+        yield BadRow(item, "bad_row", why)
     elif any(cell.strip() for cell in cells) and any(
         names.index(name) >= len(cells) for name in columns.used
     ):
-        yield BadRow(item, "bad_row", f"only {len(cells)} cells for {len(names)} columns")
+        yield BadRow(
+            item, "bad_row", told("only {n} cells for {most} columns", n=len(cells), most=len(names))
+        )
     else:
         yield from rows_of(item, dict(zip(names, cells, strict=False)), columns)
 
@@ -214,10 +231,20 @@ def _json_lines(source: Path) -> Iterator[tuple[str, Cells | BadRow]]:
             try:
                 cells = json.loads(line.decode("utf-8-sig")) if line.strip() else {}
             except (ValueError, RecursionError) as error:
-                yield item, BadRow(item, "bad_row", f"not JSON in UTF-8: {error}")
+                yield (
+                    item,
+                    BadRow(item, "bad_row", told("not JSON in UTF-8: {error}", error=_json_error(error))),
+                )
                 continue
-            wrong = BadRow(item, "bad_row", f"a JSON {type(cells).__name__}, not an object")
+            wrong = BadRow(item, "bad_row", told("a JSON {kind}, not an object", kind=type(cells).__name__))
             yield item, cells if isinstance(cells, dict) else wrong
+
+
+def _json_error(error: Exception) -> str:
+    """With the place, where the json module tells one."""
+    if isinstance(error, json.JSONDecodeError):
+        return told("it goes wrong at character {n} ({error})", n=error.pos + 1, error=error.msg)
+    return str(error)
 
 
 def read_parquet(source: Path, image_column: str | None = None, caption_column: str | None = None) -> Rows:

@@ -7,11 +7,13 @@ they are left out, so that what was written out comes back as it was.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from data.columns import Columns, language_code
+from data.told import told
 
 OURS = "genba_"
 
@@ -36,8 +38,25 @@ class BadRow:
     detail: str
 
 
+PLACE = re.compile(r"(.*/)?(line|row|task|annotation|image) (\d+)( \(.*\)|: .*)?")
 Rows = Iterator[Row | BadRow]
 Cells = dict[str, Any]  # column -> value of one row
+
+
+def place(item: str) -> str:
+    """Where a row stands, for a person of either language: "line 17" is line 17; a file's name stays as it is."""
+    found = PLACE.fullmatch(item)
+    if found is None:
+        return item
+    before, kind, n, after = found.groups(default="")
+    values = {"before": before, "n": n, "after": after}
+    return {
+        "line": told("{before}line {n}{after}", **values),
+        "row": told("{before}row {n}{after}", **values),
+        "task": told("{before}task {n}{after}", **values),
+        "annotation": told("{before}annotation {n}{after}", **values),
+        "image": told("{before}image {n}{after}", **values),
+    }[kind]
 
 
 def rows_of(item: str, cells: Cells, columns: Columns) -> Rows:
@@ -51,15 +70,28 @@ def rows_of(item: str, cells: Cells, columns: Columns) -> Rows:
         value = cells.get(name)
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, (dict, list, bytes)):
-                yield BadRow(item, "bad_row", f"{name!r} is a {type(one).__name__}, not a text")
+                yield BadRow(
+                    item,
+                    "bad_row",
+                    told("{column!r} is a {kind}, not a text", column=name, kind=type(one).__name__),
+                )
                 return
             captions.append((name, language, text_of(one)))
     filled = [one for one in captions if one[2].strip()]
     if not filled and not extra and not text_of(image).strip():
-        yield BadRow(item, "empty_row", "no photo and no caption")
+        yield BadRow(item, "empty_row", told("no photo and no caption"))
     elif isinstance(image, (dict, list, bytes)) or not text_of(image).strip():
-        words = f"is a {type(image).__name__}" if isinstance(image, (dict, list, bytes)) else "is empty"
-        yield BadRow(item, "bad_row", f"{columns.image!r} {words}, so there is no photo")
+        is_other = isinstance(image, (dict, list, bytes))
+        why = (
+            told(
+                "{column!r} is a {kind}, so there is no photo",
+                column=columns.image,
+                kind=type(image).__name__,
+            )
+            if is_other
+            else told("{column!r} is empty, so there is no photo", column=columns.image)
+        )
+        yield BadRow(item, "bad_row", why)
     else:
         given = language_code(text_of(cells.get(columns.language))) if columns.language else None
         for number, (name, language, caption) in enumerate(filled or [("", None, "")], start=1):

@@ -13,7 +13,7 @@ from data.caption_writer import holes, holes_of_slot, option_phrase, slots_said
 from data.errors import nearest
 from data.slot_values import SlotError, clean
 from data.template_schema import Language, Option, Slot, TemplateFields
-from data.template_told import Told, told
+from data.told import Told, told
 
 Place = tuple[str | int, ...]
 Mistake = tuple[Place, Told]

@@ -28,7 +28,7 @@ from data.template_schema import (
     TemplateFields,
     VagueWord,
 )
-from data.template_told import Told, told
+from data.told import Told, told
 
 BYTES = 1_000_000
 SHOWN = 12  # mistakes in one message

@@ -25,7 +25,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.photos import PhotoError, open_photo
+from data.photos import DECODERS, PhotoError, open_photo
 from scoring.for_photos import for_photos
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 PHOTO_BATCH = {"cpu": 8, "mps": 64, "cuda": 256}
 BATCHES_AHEAD = 4  # decoded, or being decoded, beside what the device has
 WAITING = 2  # batches that are handed over before a core is free
-MAX_DECODERS = 16
 HANDED = 8  # photos that a thread takes at a time
 MAX_AT_WORK = 16
 
@@ -167,7 +166,7 @@ def decoded_batches(encoder: Encoder, photos: Iterable[Photo]) -> Generator[Batc
     decoder = Decoder(encoder)
     memory: deque[torch.Tensor | None] = deque()
     waiting: deque[Callable[[], Batch]] = deque()
-    pool = ThreadPoolExecutor(min(MAX_DECODERS, os.cpu_count() or 1), "decode")
+    pool = ThreadPoolExecutor(DECODERS, "decode")
     held = (
         BATCHES_AHEAD + batches_at_work(encoder.device) + 2
     )  # two: the one that comes, the one that was just given

@@ -47,15 +47,16 @@ REPEATS = 3
 IDLE_S, IDLE_SHARE = 60, 0.15
 QUIET_MS = 300  # shorter than the time between two looks of a part that renews itself every two seconds
 AT_REST = """quiet => {
-  const seen = [...document.images].filter(one => {
-    const box = one.getBoundingClientRect();
-    return box.top < innerHeight && box.bottom > 0 && box.width > 0});
-  const charts = [...document.querySelectorAll("[data-testid=stVegaLiteChart]")];
   const app = document.querySelector("[data-testid=stApp]");
+  const charts = [...document.querySelectorAll("[data-testid=stVegaLiteChart]")];
+  const isInSight = one => {
+    const box = one.getBoundingClientRect();
+    return box.top < innerHeight && box.bottom > 0 && box.width > 0};
   const isBusy = !app || app.dataset.testScriptState !== "notRunning"
     || !document.querySelector("[data-testid=stMainBlockContainer] h1")
     || document.querySelector("[data-stale=true], [data-testid=stSkeleton], [data-testid=stSpinner]")
-    || charts.some(one => !one.querySelector("canvas, svg")) || seen.some(one => !one.complete);
+    || charts.some(one => !one.querySelector("canvas, svg"))
+    || [...document.images].some(one => !one.complete && isInSight(one));  // last: it has the page laid out
   if (isBusy) { window.restingSince = null; return false; }
   window.restingSince ??= performance.now();
   return performance.now() - window.restingSince > quiet ? window.restingSince : false;

@@ -115,7 +115,7 @@ def test_ingest_names_what_it_did_not_take_in(site: str, photos: Path, tmp_path:
     table.write_text(
         "image,caption\n" + "".join(f"absent{n}.jpg,a bolt\n" for n in range(5)), encoding="utf-8"
     )
-    done = run("ingest", site, str(table))
+    done = run("ingest", site, str(table), "--words", "en")  # the site's first language is Japanese
     assert done.exit_code == 0, done.output
     assert "Not taken in, 5:" in done.output and "(not_found)" in done.output
     assert "absent0.jpg" in done.output and "and 2 more" in done.output

@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.photos import open_photo
+from data.photos import DECODERS, open_photo
 from data.site import Site
 from scoring.encoders import Encoder
 from training.state import DiskFull
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-BATCH, DECODERS = 64, 2
+BATCH = 64
 Row = dict[str, Any]
 
 

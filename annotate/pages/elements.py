@@ -20,6 +20,7 @@ from data.heat_maps import heat_address
 from data.messages import Translate, number, translator
 from data.served import photo_address
 from data.site import Site
+from data.told import in_words
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,12 @@ def shows_errors(page: Callable[[], None]) -> Callable[[], None]:
 
 def show_error(error: GenbaError) -> None:
     """What happened, the value, the choices; the next command apart, ready to copy."""
-    _ = translator(st.session_state.get("language") or "en")
+    language = st.session_state.get("language") or "en"
+    _ = translator(language)
     with st.container(border=True):
         st.badge(_("This could not be done"), icon=":material/error:", color="red")
-        st.text(error.what + (f" ({', '.join(error.choices)})" if error.choices else ""))
+        what = in_words(error.what, language)
+        st.text(what + (f" ({', '.join(error.choices)})" if error.choices else ""))
         if error.next:
             st.code(error.next, language=None)
 

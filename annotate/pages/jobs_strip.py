@@ -90,7 +90,7 @@ def message_words(message: str, at: Opened) -> str:
         return _detects(stated, at)
     if unknown := UNKNOWN.fullmatch(message):
         text = _("how small an effect it can show in the primary metric cannot be told yet: {arm} against {versus} "
-                 "(n = {n}, {seeds} seeds)")  # fmt: skip
+                 "(n = {n}, seeds: {seeds})")  # fmt: skip
         return text.format(
             arm=_arm(unknown["arm"], at),
             versus=_arm(unknown["versus"], at),

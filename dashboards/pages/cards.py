@@ -34,7 +34,9 @@ class LastRun:
 def show(last: LastRun, fixed: Mapping[date, Counted], at: Opened) -> None:
     """The two that decide in the first row, what they rest on in the second. fixed: of figures.fixed_by_day."""
     done = kept.work(at.site)
-    spent, weeks = figures.cost(at.site, done), trends.work_weeks(at.site, fixed)
+    priced = figures.rates(at.site)
+    spent = figures.cost(at.site, done, priced)
+    weeks = trends.work_weeks(at.site, fixed, priced=priced)
     rows = [
         [lambda: _gain(last, at), lambda: _left(at)],
         [lambda: _fixed(done, weeks, at), lambda: _hours(done, weeks, at), lambda: _cost(spent, weeks, at)],

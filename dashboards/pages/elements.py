@@ -16,6 +16,7 @@ from annotate.pages.elements import Opened, note, opened
 from annotate.stopping import Ahead
 from dashboards import kept as kept_figures
 from dashboards.charts import numbers
+from dashboards.drawn import drawn
 from dashboards.figures import Missing
 from dashboards.quality_charts import percent
 from dashboards.sparklines import WIDTH
@@ -38,14 +39,16 @@ def folded(title: str, icon: str, key: str, show: Callable[[], None], popover: b
 
 
 def table(frame: Any, name: str, at: Opened, title: str = "", file: Any = None) -> None:
-    """The numbers of a chart, to read and to take along. frame: a pandas.DataFrame, or rows. name: of the file. file:
-    what the CSV holds where that is not what is shown, such as numbers instead of words; as for `download`."""
+    """The numbers of a chart, to read and to take along. frame: a pandas.DataFrame, or rows, or what makes one of them
+    when somebody asks for it. name: of the file. file: what the CSV holds where that is not what is shown, such as
+    numbers instead of words; as for `download`."""
     import pandas
 
-    rows = pandas.DataFrame(frame)
+    def rows() -> object:
+        return pandas.DataFrame(frame() if callable(frame) else frame)
 
     def show() -> None:
-        st.dataframe(rows, hide_index=True, width="stretch", key=f"table-{name}")
+        st.dataframe(rows(), hide_index=True, width="stretch", key=f"table-{name}")
 
     folded(title or at.translate("The numbers"), ":material/table:", f"numbers-{name}", show)
     download(rows if file is None else file, name, at)
@@ -86,10 +89,16 @@ def _csv(frame: Any) -> bytes:
     return bytes(safe.to_csv(index=False).encode("utf-8-sig"))
 
 
+def plot(chart: Any, key: str, alt: str | None = None) -> None:
+    """A chart of Altair, made into Vega-Lite once however often it is shown. alt: what it says, in words."""
+    found = drawn(chart)
+    st.vega_lite_chart({**found.spec, "datasets": dict(found.tables)}, theme=None, key=key, alt=alt)
+
+
 def draw(chart: Any, name: str, at: Opened, alt: str | None = None) -> None:
     """A chart with its numbers as CSV below; the picture is the button "Download as PNG" that Streamlit shows in the
     chart's corner. name: of the chart, and of the file."""
-    st.altair_chart(chart, theme=None, key=name, alt=alt)
+    plot(chart, name, alt)
     download(lambda: numbers(chart, at.language), name, at)
 
 

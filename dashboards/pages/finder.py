@@ -288,9 +288,9 @@ def _audit(at: Opened) -> None:
     waiting = audit.waiting(at.site)
     if waiting:
         note(
-            _("{n} drawn captions wait for a verdict; they come up in the form between the others.").format(
-                n=number(waiting, at.language)
-            )
+            _(
+                "Drawn captions that wait for a verdict: {n}. They come up in the form between the others."
+            ).format(n=number(waiting, at.language))
         )
     with st.form("audit", border=False):
         given, button = st.columns([3, 2], vertical_alignment="bottom")

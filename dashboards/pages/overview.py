@@ -156,7 +156,7 @@ def _gain(last: LastRun, at: Opened) -> None:
         return
     main = shown[0]
     note(
-        _("{arm} against {versus}, {seeds} seeds; points are means, bars 95 % intervals").format(
+        _("{arm} against {versus}; seeds: {seeds}; points are means, bars 95 % intervals").format(
             arm=words.arm_name(main.arm, at.language),
             versus=words.arm_name(main.versus, at.language),
             seeds=main.seeds,

@@ -126,7 +126,7 @@ def _result(found: Pilot, at: Opened) -> None:
         heading(_("What each item brings"))
         st.text(sentence(found, at))
         note(
-            _("Pilot of {when}: {photos} photos with a corrected caption, {seeds} seeds.").format(
+            _("Pilot of {when}: {photos} photos with a corrected caption, seeds: {seeds}.").format(
                 when=moment(found.finished_at, at.language), photos=number(found.corrected, at.language),
                 seeds=found.seeds,
             )

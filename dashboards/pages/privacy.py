@@ -12,9 +12,8 @@ from dashboards import fairness, fairness_charts, personal_findings, personal_sc
 from dashboards import run_words as told
 from dashboards.fairness import ErrorGap, ModelGaps
 from dashboards.pages import privacy_findings
-from dashboards.pages.elements import how, table
-from dashboards.pages.run_parts import gaps_formula, gaps_table
-from dashboards.run_figures import Gap
+from dashboards.pages.elements import how, plot, table
+from dashboards.pages.run_parts import gaps_formula, gaps_numbers, gaps_table
 from data.messages import moment, number
 from data.site import Site
 from data.store import now
@@ -65,9 +64,7 @@ def _errors(found: dict[str, list[ErrorGap]], at: Opened) -> None:
     )  # fmt: skip
     column = chosen or next(iter(found))
     shown = found[column]
-    st.altair_chart(
-        fairness_charts.error_gaps_chart(column, shown, at.language), theme=None, key="privacy-error-gaps"
-    )
+    plot(fairness_charts.error_gaps_chart(column, shown, at.language), "privacy-error-gaps")
     if any(not one.is_enough for one in shown):
         note(
             _("* fewer than {n} judged in the part or in the rest: too few to say anything").format(
@@ -128,35 +125,6 @@ def _error_numbers(column: str, shown: list[ErrorGap], at: Opened) -> object:
     return pandas.DataFrame(rows)
 
 
-def _model_numbers(shown: list[Gap], at: Opened) -> object:
-    """The same as numbers, for the file; shares in per cent and points, all else in its unit."""
-    import pandas
-
-    _ = at.translate
-
-    def scaled(value: float | None, gap: Gap) -> float | None:
-        return None if value is None else round(value * (100 if gap.is_fraction else 1), 4)
-
-    rows = [
-        {
-            _("Slice"): told.part_name(gap, at.language),
-            _("Unit"): "%" if gap.is_fraction else told.unit(gap.unit, at.language),
-            _("There"): scaled(gap.value, gap),
-            _("Elsewhere"): scaled(gap.rest, gap),
-            _("Difference"): scaled(gap.gap, gap),
-            _("from"): scaled(gap.low, gap),
-            _("to"): scaled(gap.high, gap),
-            _("Change against the model before"): scaled(gap.change, gap),
-            _("Change, from"): scaled(gap.change_low, gap),
-            _("Change, to"): scaled(gap.change_high, gap),
-            _("Test items"): gap.n,
-            _("Enough data"): _("yes") if gap.is_enough else _("no"),
-        }
-        for gap in shown
-    ]
-    return pandas.DataFrame(rows)
-
-
 def _models(found: list[ModelGaps], at: Opened) -> None:
     _ = at.translate
     heading(_("Gaps in what the models measure"))
@@ -190,9 +158,9 @@ def _models(found: list[ModelGaps], at: Opened) -> None:
     }
     picked = st.selectbox(_("Measure"), list(by_name), key="privacy-metric")
     shown = by_name.get(picked or "", next(iter(by_name.values())))
-    st.altair_chart(run_charts.gaps_chart(shown, at.language), theme=None, key="privacy-model-gaps")
+    plot(run_charts.gaps_chart(shown, at.language), "privacy-model-gaps")
     if any(not gap.is_enough for gap in shown):
         note(_("* too few test items to say anything"))
     table(gaps_table(shown, at), f"model-gaps-{model.model_id}", at, _("All parts"),
-          lambda: _model_numbers(shown, at))  # fmt: skip
+          lambda: gaps_numbers(shown, at))  # fmt: skip
     how(_("How is this computed?"), gaps_formula(at), fairness.MODELS_SQL, fairness.GAPS_SQL)

@@ -22,11 +22,21 @@ from dashboards import (
 )
 from dashboards.alignment import ALIGNMENT_SQL, Alignment
 from dashboards.figures import Missing
-from dashboards.pages.elements import bad_left, counted_at, draw, folded, how, missing, stop_words, table
+from dashboards.pages.elements import (
+    bad_left,
+    counted_at,
+    draw,
+    folded,
+    how,
+    missing,
+    plot,
+    stop_words,
+    table,
+)
 from dashboards.run_words import part_value, slice_name
 from data.messages import moment, number
 
-FELL_SHOWN = 20  # captions whose alignment fell most
+FELL_SHOWN = 10  # captions whose alignment fell most
 
 
 @shows_errors
@@ -79,7 +89,7 @@ def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
     )
     if simulated:
         simulated_badge(at, simulated)
-    st.altair_chart(quality_charts.error_chart(points, at.language), theme=None, key="error")
+    plot(quality_charts.error_chart(points, at.language), "error")
     table(
         [
             {_("Drawn"): moment(p.at, at.language), _("Judged"): p.judged, _("Bad"): p.bad,
@@ -132,7 +142,7 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
     )  # fmt: skip
     column = chosen or next(iter(found))
     parts = [replace(part, value=part_value(column, part.value, at.language)) for part in found[column]]
-    st.altair_chart(quality_charts.slice_chart(parts, at.language), theme=None, key="slices")
+    plot(quality_charts.slice_chart(parts, at.language), "slices")
     note(
         _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
     )
@@ -180,10 +190,11 @@ def _aligned(found: Alignment | Missing, at: Opened) -> None:
     st.text(alignment_words.sentence(found, at.language))
     note(
         _(
-            "Mean {before} before, {after} after; 1 would be a perfect fit. A hint: the proof is the retraining."
+            "Mean {before} before, {after} after; 1 would be a perfect fit. The dashed line is the mean change, the "
+            "grey band its interval. A hint: the proof is the retraining."
         ).format(
-            before=number(found.mean_before, at.language, alignment_words.DIGITS),
-            after=number(found.mean_after, at.language, alignment_words.DIGITS),
+            before=alignment_words.cosine(found.mean_before, at.language),
+            after=alignment_words.cosine(found.mean_after, at.language),
         )
     )
     if found.knows_corrections:
@@ -198,7 +209,8 @@ def _aligned(found: Alignment | Missing, at: Opened) -> None:
         "Change: cosine of the photo and the new caption in the same language, less the cosine of the same photo and "
         "the old caption, by the same encoder. Photos that had no caption are left out. Mean with the paired t "
         "interval: mean ± t(0.975, n − 1) × s / √n. Fits worse: a change below zero; exact interval of the share "
-        "(Clopper and Pearson). The queue shows what fits badly first, so this says nothing about captions that nobody corrected."
+        "(Clopper and Pearson). The queue shows what fits badly first, so this says nothing about captions that nobody "
+        "corrected."
     )
     how(_("How is this computed?"), formula, ALIGNMENT_SQL, more=lambda: _encoder(found, at))
 
@@ -210,16 +222,17 @@ def _encoder(found: Alignment, at: Opened) -> None:
 
 def _fell(found: Alignment, at: Opened) -> None:
     """A fall may be a wrong correction, or a right one that the encoder does not understand: somebody should look."""
-    import pandas
-
     _ = at.translate
-    rows = [
-        {_("Photo"): one["photo"], _("Before the correction"): one["old"], _("After the correction"): one["new"],
-         _("Change"): alignment_words.signed(one["after"] - one["before"], at.language)}
-        for one in alignment.fell_most(at.site, found.encoder, FELL_SHOWN)
-    ]  # fmt: skip
+    line = _("{item}: {text}")
     note(_("A wrong correction, or a right one that the encoder does not understand: look at them."))
-    st.dataframe(pandas.DataFrame(rows), hide_index=True, width="stretch", key="fell-most")
+    for one in alignment.fell_most(at.site, found.encoder, FELL_SHOWN):
+        change = alignment_words.signed(one["after"] - one["before"], at.language)
+        note(f"{one['photo']} · {line.format(item=_('Change'), text=change)}")
+        st.text(
+            line.format(item=_("Before the correction"), text=one["old"])
+            + "\n"
+            + line.format(item=_("After the correction"), text=one["new"])
+        )
 
 
 def _aligned_parts(found: Alignment | Missing, at: Opened) -> None:
@@ -241,15 +254,15 @@ def _aligned_parts(found: Alignment | Missing, at: Opened) -> None:
     )
     column = chosen or next(iter(names))
     parts = found.parts[column]
-    st.altair_chart(alignment_charts.part_chart(column, parts, at.language), theme=None, key="changed")
+    plot(alignment_charts.part_chart(column, parts, at.language), "changed")
     note(
         _("Parts whose intervals overlap may well be alike: a difference is shown only where they lie apart.")
     )
     table(
         [
             {names[column]: alignment_words.part_name(column, p.value, at.language), _("Captions"): p.n,
-             _("Mean before"): number(p.before, at.language, alignment_words.DIGITS),
-             _("Mean after"): number(p.after, at.language, alignment_words.DIGITS),
+             _("Mean before"): alignment_words.cosine(p.before, at.language),
+             _("Mean after"): alignment_words.cosine(p.after, at.language),
              _("Mean change"): alignment_words.signed(p.change, at.language),
              _("95 % interval"): alignment_words.ends(p, at.language), _("Fit worse"): p.worse}
             for p in parts

@@ -2,66 +2,65 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from annotate.pages.elements import Opened, heading, note
 from dashboards.pages.elements import download, how
+from data import dense_labels, ingest
 from data.messages import number
-from data.rejects import REJECTS_SQL, rejects
+from data.rejects import COUNTS_SQL, REJECTS_SQL, counts, rejects
+from data.rows import place
+from data.told import in_words
 
+if TYPE_CHECKING:
+    import pandas
+
+MEANINGS = {**dense_labels.REASONS, **ingest.REASONS}
 SHOWN = 200  # rows in the table; the file has them all
 
 
 def show(at: Opened) -> None:
     """Below the other parts; a short line where everything was taken in."""
-    import pandas
+    with st.container(border=True, gap="small"):
+        _show(at)
 
+
+def _show(at: Opened) -> None:
     _ = at.translate
     heading(_("Rows that were not taken in"))
-    found = rejects(at.site)
-    if not found:
+    counted = counts(at.site)
+    if not counted:
         note(_("Everything that was read was taken in."))
         return
-    meanings = _meanings(at)
+    n = sum(counted.values())
     note(_("{n} rows. They leave the list when their source is read again and they can be taken in.").format(
-        n=number(len(found), at.language)))  # fmt: skip
-    table = pandas.DataFrame(
-        {_("Why"): meanings.get(one.reason, one.reason), _("Row or file"): one.item, _("Details"): one.detail,
-         _("Source"): one.source} for one in found
-    )  # fmt: skip
-    counts = table[_("Why")].value_counts()
-    st.text("\n".join(_("{item}: {text}").format(item=why, text=number(int(n), at.language))
-                      for why, n in counts.items()))  # fmt: skip
-    st.dataframe(table.head(SHOWN), hide_index=True, width="stretch", key="rejected")
-    if len(found) > SHOWN:
+        n=number(n, at.language)))  # fmt: skip
+    lines = [
+        (in_words(MEANINGS.get(why, why), at.language), number(rows, at.language))
+        for why, rows in counted.items()
+    ]
+    st.text("\n".join(_("{item}: {text}").format(item=why, text=rows) for why, rows in lines))
+    widths = {_("Why"): 210, _("Row or file"): 110, _("Details"): 440}  # px, so that the details are in sight
+    columns = {name: st.column_config.TextColumn(width=width) for name, width in widths.items()}
+    st.dataframe(_table(at, SHOWN), hide_index=True, width="stretch", key="rejected", column_config=columns)
+    if n > SHOWN:
         note(_("The first {n}; the file has them all.").format(n=number(SHOWN, at.language)))
-    download(table, "not-taken-in", at)
+    download(lambda: _table(at), "not-taken-in", at)
     formula = _(
         "What genba ingest and the watched folder could not read, as it was when each source was last read."
     )
-    how(_("How is this computed?"), formula, REJECTS_SQL)
+    how(_("How is this computed?"), formula, COUNTS_SQL, REJECTS_SQL)
 
 
-def _meanings(at: Opened) -> dict[str, str]:
-    """data.ingest.REASONS and data.dense_labels.REASONS for a person."""
+def _table(at: Opened, first: int | None = None) -> pandas.DataFrame:
+    """All rows, or the first ones, in the reader's language."""
+    import pandas
+
     _ = at.translate
-    return {
-        "not_found": _("no such photo"),
-        "empty_file": _("the file is empty"),
-        "not_an_image": _("not a known image format"),
-        "unsupported_format": _("a format that cannot be decoded here (HEIC)"),
-        "truncated": _("the file ends before the photo does"),
-        "unreadable": _("the file cannot be opened or is damaged"),
-        "too_large": _("more megapixels than the settings allow"),
-        "outside_root": _("the file lies under no photo folder of the site"),
-        "empty_row": _("an empty row"),
-        "bad_row": _("the row cannot be read"),
-        "duplicate": _("the same stands earlier in the same source"),
-        "caption_too_long": _("the caption is too long"),
-        "ambiguous": _("several photos have this name"),
-        "wrong_size": _("not the size of its photo"),
-        "unknown_class": _("an unknown class"),
-        "nothing_labelled": _("nothing is labelled"),
-        "no_shape": _("a shape that is no mask, such as a box"),
-        "damaged_shape": _("a shape that cannot be read"),
-    }
+    return pandas.DataFrame(
+        {_("Why"): in_words(MEANINGS.get(one.reason, one.reason), at.language),
+         _("Row or file"): in_words(place(one.item), at.language),
+         _("Details"): in_words(one.detail, at.language), _("Source"): one.source} for one in rejects(at.site, first)
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from dashboards import assumptions, effects, paper, roi, roi_charts, roi_evidenc
 from dashboards.assumptions import Assumptions
 from dashboards.figures import COMPUTE_SQL, Missing
 from dashboards.pages import roi_assumptions, roi_parts
-from dashboards.pages.elements import how, missing, table
+from dashboards.pages.elements import how, missing, plot, table
 from dashboards.roi import Benefit, Result
 from dashboards.roi_evidence import Found, Side
 from data.messages import moment
@@ -54,7 +54,13 @@ def page() -> None:
     with st.container(border=True):
         roi_assumptions.show(assumed, found, at)
     with st.container(border=True):
-        roi_parts.paper_panel(found, paper.compared(at.site, found.run_id), at)
+        roi_parts.paper_panel(found, _compared(str(at.site.root), found.run_id), at)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _compared(root: str, run_id: str | None) -> list[paper.Compared]:
+    """Of a finished run, which never changes."""
+    return paper.compared(Site.open(root), run_id)
 
 
 @st.cache_data(ttl=roi_parts.KEPT_SECONDS, show_spinner=False, max_entries=8)
@@ -177,7 +183,7 @@ def _cost(result: Result, assumed: Assumptions, at: Opened) -> None:
     if not result.cost.high:
         empty(_("No cost yet"), _("Hours of work and of computing appear here as they are spent."))
     else:
-        st.altair_chart(roi_charts.cost_chart(result.cost_parts, at.language), theme=None, key="roi-cost")
+        plot(roi_charts.cost_chart(result.cost_parts, at.language), "roi-cost")
     rows = [
         {_("Part"): roi_words.part_name(name, at.language), _("Cost (yen)"): round(part.value),
          _("from"): round(part.low), _("to"): round(part.high)}
@@ -197,8 +203,7 @@ def _benefit(result: Result, at: Opened) -> None:
     heading(_("What it brings"))
     measured = [one for one in result.benefits.values() if isinstance(one, Benefit)]
     if measured:
-        chart = roi_charts.benefit_chart(measured, at.language)
-        st.altair_chart(chart, theme=None, key="roi-benefit")
+        plot(roi_charts.benefit_chart(measured, at.language), "roi-benefit")
     for kind, one in result.benefits.items():
         with st.container(gap=None):
             st.markdown(f"**{roi_words.benefit_name(kind, at.language)}**")
@@ -239,7 +244,7 @@ def _depends(found: Found, result: Result, assumed: Assumptions, at: Opened) -> 
         return
     if not is_net:
         note(_("The net is not yet measurable, so this shows what the cost depends on."))
-    st.altair_chart(roi_charts.tornado_chart(bars, is_net, at.language), theme=None, key="roi-tornado")
+    plot(roi_charts.tornado_chart(bars, is_net, at.language), "roi-tornado")
     outcome = _("Net (yen)") if is_net else _("Cost (yen)")
     rows = [
         {_("Assumption"): roi_words.assumption_name(bar.key, at.language),

@@ -12,7 +12,7 @@ from dashboards import effects, forecast, roi_charts, roi_site, roi_words, run_f
 from dashboards.assumptions import Assumptions
 from dashboards.figures import Missing
 from dashboards.forecast import Ahead
-from dashboards.pages.elements import download, how, stop_words, table
+from dashboards.pages.elements import download, how, plot, stop_words, table
 from dashboards.paper import Compared
 from dashboards.roi import Result, Span
 from dashboards.roi_evidence import Found, Side
@@ -35,9 +35,8 @@ def ahead(assumed: Assumptions, side: Side, result: Result, at: Opened) -> None:
         for sentence in expected(found.ahead, at):
             st.text(sentence)
     if found.answers:
-        chart = roi_charts.forecast_chart(found.answers, found.curve, found.ahead, at.language)
-        st.altair_chart(chart, theme=None, key="roi-forecast")
-        table(steps_table(found, at), "roi-forecast", at)
+        plot(roi_charts.forecast_chart(found.answers, found.curve, found.ahead, at.language), "roi-forecast")
+        table(lambda: steps_table(found, at), "roi-forecast", at)
     note(
         _(
             "The stopping rule looks at the next hundred alone, the most doubtful captions, and at their own time. The "
@@ -153,7 +152,7 @@ def paper_panel(found: Found, rows: Sequence[Compared], at: Opened) -> None:
     )
     chart = roi_charts.paper_chart(rows, at.language)
     if chart is not None:
-        st.altair_chart(chart, theme=None, key="roi-paper")
+        plot(chart, "roi-paper")
     frame = pandas.DataFrame(
         {
             _("Measure"): roi_words.paper_name(row.measure, at.language),

@@ -10,7 +10,7 @@ import streamlit as st
 from annotate.pages.elements import Opened, empty, heading, note
 from dashboards import charts, effects, metric_words, run_charts, run_figures, run_words, words
 from dashboards.effects import FRACTIONS, MAIN_CONTRAST, REWORDED, Effect, Run
-from dashboards.pages.elements import download, folded, how, table
+from dashboards.pages.elements import download, folded, how, plot, table
 from data.messages import number
 from data.records import Metric
 from training.label_efficiency import fewest
@@ -32,13 +32,14 @@ def show_effects(run: Run, found: list[Effect], at: Opened) -> None:
         chosen = [e for e in group if metric_words.is_headline(e.metric)] or group
         heading(_("{arm} against {versus}").format(arm=words.arm_name(arm, at.language),
                                                    versus=words.arm_name(versus, at.language)))  # fmt: skip
+        said = charts.alternative_text(chosen, at.language)
         for place, chart in enumerate(charts.gain_chart(chosen, at.language)):
-            st.altair_chart(chart, theme=None, key=f"effect-{arm}-{versus}-{place}",
-                            alt=charts.alternative_text(chosen, at.language))  # fmt: skip
+            plot(chart, f"effect-{arm}-{versus}-{place}", said)
     if any(e.task != "retrieval" and e.task.startswith("retrieval") for e in found):
         note(_("Legacy: captions that a person found right as they stood. Template: captions that a person wrote with "
                "the template."))  # fmt: skip
-    table(effects_table(found, at), f"effects-{run.run_id}", at, _("All measures and all comparisons"))
+    table(lambda: effects_table(found, at), f"effects-{run.run_id}", at, _("All measures and all comparisons"),
+          lambda: effects_numbers(found, at))  # fmt: skip
     formula = _(
         "Metric of one arm minus metric of the other, mean over the seeds. Interval: paired bootstrap over the "
         "held-out test items, within their strata, and over the seeds. p: permutation test, results of the two arms "
@@ -74,10 +75,42 @@ def effects_table(found: list[Effect], at: Opened) -> object:
     )
 
 
-def _arms(run: Run, at: Opened) -> None:
-    """Arms side by side, one small chart for each main metric; every dot is one seed."""
+def effects_numbers(found: list[Effect], at: Opened) -> object:
+    """The same as numbers, for the file; shares in points, all else in its unit. A pandas.DataFrame."""
     import pandas
 
+    _ = at.translate
+
+    def scaled(value: float | None, effect: Effect) -> float | None:
+        return _digits(value, effect.is_fraction)
+
+    return pandas.DataFrame(
+        {
+            _("Arm"): words.arm_name(e.arm, at.language),
+            _("Against"): words.arm_name(e.versus, at.language),
+            _("Measure"): words.metric_name(e.task, e.metric, at.language),
+            _("Unit"): words.unit_name(e, at.language),
+            _("Change"): scaled(e.value, e),
+            _("from"): scaled(e.low, e),
+            _("to"): scaled(e.high, e),
+            _("Verdict"): run_words.verdict_name(e.verdict, at.language),
+            "p": e.p_value,
+            _("Could be shown"): scaled(effects.detectable(e), e),
+            _("Stated before"): scaled(e.detectable or None, e),  # 0 was stated where nothing could be told
+            _("Test items"): e.n,
+            _("Seeds"): e.seeds,
+        }
+        for e in found
+    )
+
+
+def _digits(value: float | None, is_fraction: bool) -> float | None:
+    """Shares times 100; six digits, so that a file shows no 0.30000000000000004."""
+    return None if value is None else float(f"{value * (100 if is_fraction else 1):.6g}")
+
+
+def _arms(run: Run, at: Opened) -> None:
+    """Arms side by side, one small chart for each main metric; every dot is one seed."""
     _ = at.translate
     groups = effects.metrics(at.site, run.run_id)
     if not groups:
@@ -91,12 +124,18 @@ def _arms(run: Run, at: Opened) -> None:
         folded(
             more, ":material/bar_chart:", "more-measures", lambda: _side_by_side(chosen[FIRST_MEASURES:], at)
         )
-    frame = pandas.DataFrame(
-        {_("Measure"): words.metric_name(m.task, m.metric, at.language), _("Arm"): words.arm_name(m.arm, at.language),
-         _("Seed"): m.seed, _("Value"): m.value * (100 if m.unit in FRACTIONS else 1),
-         _("Unit"): "%" if m.unit in FRACTIONS else words.unit_word(m.unit, at.language), _("Test items"): m.n}
-        for group in groups for m in group
-    )  # fmt: skip
+
+    def frame() -> object:
+        import pandas
+
+        return pandas.DataFrame(
+            {_("Measure"): words.metric_name(m.task, m.metric, at.language),
+             _("Arm"): words.arm_name(m.arm, at.language),
+             _("Seed"): m.seed, _("Value"): m.value * (100 if m.unit in FRACTIONS else 1),
+             _("Unit"): "%" if m.unit in FRACTIONS else words.unit_word(m.unit, at.language), _("Test items"): m.n}
+            for group in groups for m in group
+        )  # fmt: skip
+
     download(frame, f"metrics-{run.run_id}", at)
     how(
         _("How is this computed?"),
@@ -108,8 +147,8 @@ def _arms(run: Run, at: Opened) -> None:
 def _side_by_side(groups: list[list[Metric]], at: Opened) -> None:
     for first in range(0, len(groups), 2):
         for column, group in zip(st.columns(2, gap="medium"), groups[first : first + 2], strict=False):
-            key = f"arms-{group[0].task}-{group[0].metric}"
-            column.altair_chart(charts.arms_chart(group, at.language), theme=None, key=key)
+            with column:
+                plot(charts.arms_chart(group, at.language), f"arms-{group[0].task}-{group[0].metric}")
 
 
 def show_efficiency(run: Run, at: Opened) -> None:
@@ -129,14 +168,12 @@ def show_efficiency(run: Run, at: Opened) -> None:
     for (task, metric), points in found.items():
         heading(words.metric_name(task, metric, at.language))
         left, right = st.columns(2, gap="medium")
-        left.altair_chart(
-            run_charts.efficiency_chart(points, at.language), theme=None, key=f"curve-{task}-{metric}"
-        )
+        with left:
+            plot(run_charts.efficiency_chart(points, at.language), f"curve-{task}-{metric}")
         against = [e for e in worth if (e.task, e.metric, e.arm, e.versus) == (task, metric, *MAIN_CONTRAST)]
         if against:
-            chart = run_charts.equivalents_chart(against, at.language)
-            right.altair_chart(chart, theme=None, key=f"worth-{task}-{metric}")
             with right:
+                plot(run_charts.equivalents_chart(against, at.language), f"worth-{task}-{metric}")
                 for one in against:
                     note(run_words.equivalent_sentence(one, at.language, fewest(worth, task, metric)))
         else:
@@ -177,8 +214,7 @@ def show_slots(run: Run, at: Opened) -> None:
     names = {slot.id: _in_words(slot.label, at.language) for slot in template.slots}
     chosen = {name: group for name, group in found.items() if metric_words.is_headline(name[1])} or found
     for (task, metric), group in chosen.items():
-        chart = run_charts.slots_chart(group, names, at.language)
-        st.altair_chart(chart, theme=None, key=f"slots-{task}-{metric}")
+        plot(run_charts.slots_chart(group, names, at.language), f"slots-{task}-{metric}")
     rows = pandas.DataFrame([one.__dict__ for group in found.values() for one in group])
     download(rows, f"items-{run.run_id}", at)
     formula = _(
@@ -216,10 +252,11 @@ def show_slices(run: Run, at: Opened) -> None:
         format_func=lambda one: words.arm_name(one, at.language),
     )  # fmt: skip
     shown = [gap for gap in group if gap.arm == (arm or preferred)]
-    st.altair_chart(run_charts.gaps_chart(shown, at.language), theme=None, key="gaps")
+    plot(run_charts.gaps_chart(shown, at.language), "gaps")
     if any(not gap.is_enough for gap in shown):
         note(_("* too few test items to say anything"))
-    table(gaps_table(shown, at), f"slices-{run.run_id}", at, _("All parts"))
+    table(lambda: gaps_table(shown, at), f"slices-{run.run_id}", at, _("All parts"),
+          lambda: gaps_numbers(shown, at))  # fmt: skip
     how(_("How is this computed?"), gaps_formula(at), run_figures.GAPS_SQL)
 
 
@@ -254,6 +291,34 @@ def gaps_table(shown: list[run_figures.Gap], at: Opened) -> object:
             _("Difference"): run_words.amount(gap.gap, gap.unit, at.language),
             _("95 % interval"): run_words.span(gap.low, gap.high, gap.unit, at.language),
             _("Change against the model before"): change(gap),
+            _("Test items"): gap.n,
+            _("Enough data"): _("yes") if gap.is_enough else _("no"),
+        }
+        for gap in shown
+    )
+
+
+def gaps_numbers(shown: list[run_figures.Gap], at: Opened) -> object:
+    """The same as numbers, for the file; shares in per cent and points, all else in its unit. A pandas.DataFrame."""
+    import pandas
+
+    _ = at.translate
+
+    def scaled(value: float | None, gap: run_figures.Gap) -> float | None:
+        return _digits(value, gap.is_fraction)
+
+    return pandas.DataFrame(
+        {
+            _("Slice"): run_words.part_name(gap, at.language),
+            _("Unit"): "%" if gap.is_fraction else run_words.unit(gap.unit, at.language),
+            _("There"): scaled(gap.value, gap),
+            _("Elsewhere"): scaled(gap.rest, gap),
+            _("Difference"): scaled(gap.gap, gap),
+            _("from"): scaled(gap.low, gap),
+            _("to"): scaled(gap.high, gap),
+            _("Change against the model before"): scaled(gap.change, gap),
+            _("Change, from"): scaled(gap.change_low, gap),
+            _("Change, to"): scaled(gap.change_high, gap),
             _("Test items"): gap.n,
             _("Enough data"): _("yes") if gap.is_enough else _("no"),
         }

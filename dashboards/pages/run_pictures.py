@@ -9,7 +9,7 @@ import streamlit as st
 from annotate.pages.elements import Opened, empty, heading, heat_url, note, photo_url, show_error
 from dashboards import run_charts, run_examples, run_words, words
 from dashboards.effects import Run
-from dashboards.pages.elements import how
+from dashboards.pages.elements import how, plot
 from dashboards.run_examples import Changed, Example, Kept
 from data.errors import GenbaError
 from data.messages import number
@@ -99,8 +99,7 @@ def _told(found: Changed, at: Opened) -> None:
         classes = list(found.kept.classes)
         if found.kept.has_unlabelled:
             classes.append((_("no label"), run_charts.NO_LABEL))
-        st.altair_chart(run_charts.classes_legend(classes), theme=None, key="classes",
-                        alt=", ".join(name for name, _colour in classes))  # fmt: skip
+        plot(run_charts.classes_legend(classes), "classes", ", ".join(name for name, _colour in classes))
 
 
 def _value_line(one: Example, at: Opened) -> str:

@@ -24,7 +24,7 @@ from dashboards.effects import Effect, Run
 from dashboards.pages import run_models, run_parts, run_pictures
 from dashboards.pages.elements import how
 from dashboards.pages.jobs import STATES, show_progress, state_name
-from dashboards.standing import standing
+from dashboards.standing import since_last_run
 from data import jobs
 from data.errors import GenbaError
 from data.jobs import Job
@@ -101,8 +101,7 @@ def _start(at: Opened) -> None:
             arms=arms, steps=settings.steps
         )
     )
-    since = standing(at.site).since_last_run
-    note(words.policy_sentence(settings, since, at.language))
+    note(words.policy_sentence(settings, since_last_run(at.site), at.language))
     # No form: Enter in a form's field would start hours of work, and the sentence below follows the number.
     seeds = int(st.number_input(
         _("Seeds for each arm"), 1, 20, settings.seeds, key="retrain-seeds",
@@ -183,16 +182,17 @@ def _one(run: Run, at: Opened) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_name(run.state, at), color=color, icon=icon)  # type: ignore[arg-type]
             st.text(moment(run.created_at, at.language))
-            simulated = effects.simulated_share(at.site, run.run_id)[0]
-            if simulated:
-                simulated_badge(at, simulated)
+            simulated = effects.simulated_share(at.site, run.run_id)
+            if simulated[0]:
+                simulated_badge(at, simulated[0])
         if run.arms:
             names = " / ".join(words.arm_name(arm, at.language) for arm in run.arms)
             note(_("{item}: {text}").format(item=_("Arms"), text=names))
         if run.error:
             st.code(run.error, language=None, wrap_lines=True)
         if found:
-            st.text(words.run_sentence(at.site, run.run_id, at.language))
+            is_last = run.run_id == effects.last_run(at.site)
+            st.text(words.run_words(found, simulated, at.language, is_last))
             claim = run_words.claim(found, at.language) if run.kind == "retrain" else ""
             if claim:
                 st.text(claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, timedelta
 from textwrap import dedent
@@ -64,7 +65,10 @@ def test_alignment_needs_scores_of_both(site: Site) -> None:
 
 def test_how_many_fit_worse_and_the_parts_of_a_small_case(site: Site) -> None:
     """Four captions by hand: +0.20, +0.40 on line A and ja; −0.10, +0.10 on line B and en, a week later."""
-    told = [("部品 0", "A", 0.1, 0.3, 0), ("部品 1", "A", 0.1, 0.5, 1), ("part 2", "B", 0.3, 0.2, 7), ("part 3", "B", 0.2, 0.3, 8)]  # fmt: skip
+    told = [
+        ("部品 0", "A", 0.1, 0.3, 0), ("部品 1", "A", 0.1, 0.5, 1),
+        ("part 2", "B", 0.3, 0.2, 7), ("part 3", "B", 0.2, 0.3, 8),
+    ]  # fmt: skip
     with site.connect() as db:
         for n, (caption, line, before, after, day) in enumerate(told):
             image = add_image(db, n)
@@ -102,7 +106,8 @@ def test_how_many_fit_worse_and_the_parts_of_a_small_case(site: Site) -> None:
 
 def test_few_authors_are_not_compared_by_name_and_one_caption_has_no_interval() -> None:
     rows = [
-        {"corrected_at": START, "language": "ja", "extra": {"author": "ab"[n > 0]}, "before": 0.1, "after": 0.2 + n / 10}
+        {"corrected_at": START, "language": "ja", "extra": {"author": "ab"[n > 0]}, "before": 0.1,
+         "after": 0.2 + n / 10}
         for n in range(3)
     ]  # fmt: skip
     assert alignment.parts_of(rows, show_names=False, zone=UTC) == {}
@@ -137,6 +142,32 @@ def test_bins_hold_every_caption_and_none_lies_across_zero(changes: list[float])
     assert counts[edges[1:] <= 0].sum() == sum(one < 0 for one in changes)
 
 
+def test_the_charts_draw_every_caption_with_units_interval_and_hover(worked: Site) -> None:
+    with worked.connect() as db:
+        db.execute("UPDATE scores SET cosine = 0.05 WHERE cosine = 0.30")
+    found = alignment.compared(worked, UTC)
+    assert isinstance(found, alignment.Alignment)
+    bins, *_lines = charts.change_chart(found, "en").to_dict()["datasets"].values()
+    assert sum(row["captions"] for row in bins) == 5
+    assert sum(row["captions"] for row in bins if row["side"] == "fits worse") == found.worse == 1
+    spec = charts.change_chart(found, "ja").to_dict()
+    assert spec["layer"][0]["encoding"]["x"]["title"] == "一致度の変化：修正後 − 修正前（コサイン、単位なし）"
+    told = [one["title"] for layer in spec["layer"] for one in layer["encoding"].get("tooltip", [])]
+    assert {"キャプション数", "変化の平均", "95%信頼区間"} <= set(told)
+    parts = [
+        alignment.Changed("2026-11-16", 40, 1, 0.1, 0.3, 0.2, 0.15, 0.25),
+        alignment.Changed("2026-11-23", 1, 0, 0.1, 0.4, 0.3, None, None),
+    ]
+    for column in (alignment.WEEK, "line"):
+        spec = charts.part_chart(column, parts, "en").to_dict()
+        (rows,) = [rows for rows in spec["datasets"].values() if len(rows) == 2]
+        assert [(row["said"], row["ends"], row["worse"], row["data"]) for row in rows] == [
+            ("+0.200", "+0.150 to +0.250", "1 (2.5 %)", "enough corrected"),
+            ("+0.300", "—", "0 (0.0 %)", "too few corrected"),
+        ]
+        assert "Mean change (cosine, no unit)" in json.dumps(spec)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_shows_the_change_and_who_fits_worse(
     worked: Site, language: str, monkeypatch: pytest.MonkeyPatch
@@ -148,8 +179,8 @@ def test_the_page_shows_the_change_and_who_fits_worse(
     found = alignment.compared(worked)
     assert isinstance(found, alignment.Alignment) and (found.n, found.worse) == (5, 1)
     assert words.sentence(found, language) in [element.value for element in at.text]
-    fell = next(one.value for one in at.dataframe if NASTY in one.value.to_string())
-    assert fell.iloc[0, 2].startswith("鋼のボルト 0") and fell.iloc[0, 3] == "−0.050"
+    (fell,) = [element.value for element in at.text if NASTY in element.value]
+    assert "鋼のボルト 0 個、傷あり" in fell and "−0\\.050" in texts(at)
     code = [element.value for element in at.code]
     assert dedent(alignment.ALIGNMENT_SQL).strip() in code
 
@@ -158,7 +189,11 @@ def test_the_page_shows_the_change_and_who_fits_worse(
 def test_before_anything_is_corrected_the_page_says_what_it_needs(
     site: Site, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with site.connect():  # the store is there, and empty
+        pass
     shown = texts(show("quality", site, language, monkeypatch)).replace("\\", "")
-    assert {"ja": "修正前と修正後の両方", "en": "corrections whose old and new captions are both scored"}[
-        language
-    ] in shown
+    wanted = {
+        "ja": "修正前後のキャプションのスコア計算",
+        "en": "corrections whose old and new captions are both scored",
+    }
+    assert wanted[language] in shown

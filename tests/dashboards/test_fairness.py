@@ -10,7 +10,7 @@ import pytest
 
 from annotate.pages.elements import Opened
 from dashboards import fairness
-from dashboards.pages import privacy
+from dashboards.pages import privacy, run_parts
 from dashboards.quality import Part
 from dashboards.run_figures import Gap
 from data.messages import translator
@@ -103,6 +103,6 @@ def test_the_files_hold_numbers() -> None:
     gap = Gap("r", "candidate", "depth", "rmse", "line", "A", 0.5, 0.6, -0.1, -0.2, 0.0, 40, True, "m", False,
               None, None, None)  # fmt: skip
     share = replace(gap, unit="fraction", change=0.07, change_low=0.01, change_high=0.13)
-    raw, points = privacy._model_numbers([gap, share], opened).to_numpy().tolist()  # type: ignore[attr-defined]
+    raw, points = run_parts.gaps_numbers([gap, share], opened).to_numpy().tolist()  # type: ignore[attr-defined]
     assert raw[1:7] == ["m", 0.5, 0.6, -0.1, -0.2, 0.0] and all(math.isnan(one) for one in raw[7:10])
     assert points[1:] == ["%", 50.0, 60.0, -10.0, -20.0, 0.0, 7.0, 1.0, 13.0, 40, "yes"]

@@ -356,7 +356,7 @@ def test_an_audit_is_drawn_on_the_page(site: Site, monkeypatch: pytest.MonkeyPat
     rerun(at)
     with site.connect() as db:
         assert db.value("SELECT count(*) FROM audits") == 12
-    assert "12 drawn captions wait" in said(at)
+    assert "Drawn captions that wait for a verdict: 12." in said(at).replace("\\", "")
 
 
 def test_an_audit_of_an_empty_site_is_refused_in_words(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,3 +150,7 @@ def test_when_to_stop() -> None:
 def test_blocks_of_the_history() -> None:
     assert forecast.blocks(np.ones(60, bool)) == [(25, 25, 25), (60, 35, 35)]
     assert forecast.blocks(np.zeros(10, bool)) == [(10, 10, 0)]
+    many = forecast.blocks(np.arange(46_010) % 3 == 0)
+    assert forecast.MOST_BLOCKS / 2 < len(many) <= forecast.MOST_BLOCKS
+    assert many[-1][0] == 46_010 == sum(judged for _end, judged, _bad in many)
+    assert sum(bad for _end, _judged, bad in many) == 15_337

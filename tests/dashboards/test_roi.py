@@ -116,6 +116,11 @@ def test_the_tornado_names_what_the_outcome_depends_on_most() -> None:
     assert [bar.key for bar in found] == ["search_seconds", "effect:search", "wage_staff"]
     assert found[2].width == pytest.approx(10_000), "10 h, 1,000 yen an hour more"
     assert found[0].at_low < found[0].base < found[0].at_high
+    whole = [
+        roi.roi(evidence(search=change(0.1, 0.02)), {**given_, "search_seconds": end}).net
+        for end in (15.0, 45.0)
+    ]
+    assert [one.value for one in whole if isinstance(one, roi.Span)] == [found[0].at_low, found[0].at_high]
     only_cost = roi.tornado(evidence(), given_, bounds)
     assert [bar.key for bar in only_cost] == ["wage_staff"] and only_cost[0].base == 25_000
 

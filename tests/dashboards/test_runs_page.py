@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from annotate.pages.elements import Opened
 from dashboards import effects, run_charts, run_figures, run_words, words
 from dashboards.effects import Effect
+from dashboards.pages import run_parts
 from data.messages import translator
 from data.settings import set_value
 from data.site import Site
@@ -141,6 +144,35 @@ def an_effect(low: float, high: float, versus: str = "original", **more: Any) ->
              "value": (low + high) / 2, "low": low, "high": high, "unit": "fraction", "higher_is_better": True, "n": 50,
              "seeds": 3, "is_primary": True, **more}  # fmt: skip
     return Effect(**given)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_file_of_the_effects_holds_numbers(language: str) -> None:
+    """Where the page says "+7.1 points (+2.3 to +12.2)"."""
+    _ = translator(language)
+    opened = Opened(None, language, translator(language), "田中")  # type: ignore[arg-type]
+    share = an_effect(0.02, 0.12, p_value=0.004, detectable=0.0)
+    metres = an_effect(-0.0002, 0.0001, task="depth", metric="rmse", unit="m", higher_is_better=False)
+    rows = run_parts.effects_numbers([share, metres], opened)
+    assert isinstance(rows, pandas.DataFrame)
+    numbers = [
+        _("Change"),
+        _("from"),
+        _("to"),
+        "p",
+        _("Could be shown"),
+        _("Stated before"),
+        _("Test items"),
+        _("Seeds"),
+    ]
+    assert all(
+        pandas.api.types.is_numeric_dtype(rows[name].dtype) or rows[name].isna().all() for name in numbers
+    )
+    assert rows.loc[0, [_("Change"), _("from"), _("to"), "p"]].tolist() == [7.0, 2.0, 12.0, 0.004]
+    assert rows.loc[1, [_("Change"), _("from"), _("to")]].tolist() == [-0.00005, -0.0002, 0.0001]
+    assert rows[_("Unit")].tolist() == [_("points"), "m"]
+    assert rows[_("Stated before")].isna().all(), "0 was stated where nothing could be told"
+    assert rows.loc[0, _("Could be shown")] == pytest.approx(7.146, abs=0.01)
 
 
 GAIN_WORDS = {

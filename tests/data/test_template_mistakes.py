@@ -16,8 +16,8 @@ from data.errors import GenbaError
 from data.messages import translator
 from data.template_checks import RESERVED
 from data.template_file import TemplateError, parse_template
-from data.template_told import Told
 from data.templates import Template, load_template
+from data.told import Told
 
 SMALL = """\
 id: bridges
