@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from dashboards import kept
 from data.site import Site
-from data.store import Database
 from data.templates import Template
 from training import registry
 from training.gate import Check, proven_falls
@@ -49,23 +48,13 @@ SELECT count(DISTINCT old_pair_id) FROM corrections WHERE state = 'active' AND v
 """
 
 
-def since_last_run(site: Site) -> int:
-    """Fixed captions since the last finished run began; all, when there is none."""
-    with site.connect() as db:
-        return _since(db, db.one(LAST_RUN_SQL))
-
-
-def _since(db: Database, run: dict[str, Any] | None) -> int:
-    return int(db.value(SINCE_SQL, [run["created_at"] if run else datetime.min]))
-
-
 def standing(site: Site) -> Standing:
     """Count what the next step depends on."""
     waiting, audit_waiting = kept.waiting(site), kept.audit_waiting(site)
     with site.connect() as db:
         counts = db.rows(STANDING_SQL, {"encoder": site.queue_encoder(db)})[0]
         run = db.one(LAST_RUN_SQL)
-        since = _since(db, run)
+        since = int(db.value(SINCE_SQL, [run["created_at"] if run else datetime.min]))
         candidate = db.value(
             "SELECT model_id FROM models WHERE state = 'candidate' AND run_id = ? ORDER BY created_at DESC, model_id",
             [run["run_id"] if run else ""],

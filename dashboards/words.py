@@ -18,7 +18,6 @@ from dashboards.effects import Effect
 from dashboards.metric_words import metric_words, of_style
 from dashboards.standing import Standing
 from data.messages import number, translator
-from data.settings_retrain import RetrainSection
 from data.site import Site
 from data.template_schema import Option, Slot
 from data.templates import Template
@@ -233,25 +232,6 @@ def last_run_sentence(site: Site, language: str) -> str:
     if run_id:
         return run_sentence(site, run_id, language)
     return _("No retraining has finished yet, so no gain is measured.")
-
-
-def policy_sentence(settings: RetrainSection, since_last_run: int, language: str) -> str:
-    """When a retraining starts by itself. since_last_run: captions fixed since the last one began."""
-    _ = translator(language)
-    parts = []
-    if settings.after_corrections:
-        parts.append(
-            _("Starts by itself after {n} fixed captions; {m} so far.").format(
-                n=number(settings.after_corrections, language), m=number(since_last_run, language)
-            )
-        )
-    if settings.schedule:
-        parts.append(_("Starts by itself on the schedule {line}.").format(line=settings.schedule))
-    if not parts:
-        return _(
-            "Never starts by itself: retrain.after_corrections and retrain.schedule in genba.toml are not set."
-        )
-    return joined(parts, language)
 
 
 def detectable_sentence(effect: Effect, language: str) -> str:

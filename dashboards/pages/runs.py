@@ -24,12 +24,13 @@ from dashboards.effects import Effect, Run
 from dashboards.pages import run_models, run_parts, run_pictures
 from dashboards.pages.elements import how
 from dashboards.pages.jobs import STATES, show_progress, state_name
-from dashboards.standing import since_last_run
 from data import jobs
 from data.errors import GenbaError
 from data.jobs import Job
 from data.messages import duration, moment
 from training.arms import require_arms
+from training.policy_words import sentences
+from training.when import decide
 
 WATCHED = ("retrain", "pilot", "evaluate", "export-model")  # jobs of this page
 
@@ -101,7 +102,7 @@ def _start(at: Opened) -> None:
             arms=arms, steps=settings.steps
         )
     )
-    note(words.policy_sentence(settings, since_last_run(at.site), at.language))
+    note(words.joined(sentences(decide(at.site), at.language), at.language))
     # No form: Enter in a form's field would start hours of work, and the sentence below follows the number.
     seeds = int(st.number_input(
         _("Seeds for each arm"), 1, 20, settings.seeds, key="retrain-seeds",

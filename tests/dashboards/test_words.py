@@ -16,7 +16,6 @@ from dashboards.effects import claim as claim_of
 from dashboards.figures import Missing
 from dashboards.standing import Standing
 from data.settings import set_value
-from data.settings_retrain import RetrainSection
 from data.site import Site
 from tests.dashboards.conftest import START, add_effect, add_run
 from training import gate_words
@@ -231,17 +230,6 @@ def test_next_step(changes: dict[str, object], action: str, job: str, language: 
 def test_the_audit_job_says_how_many() -> None:
     step = words.next_step(dataclasses.replace(AT, drawn=0), "en")
     assert step.arguments == {"n": words.AUDIT_SIZE}
-
-
-def test_the_policy_in_words() -> None:
-    never = RetrainSection()
-    assert words.policy_sentence(never, 5, "en").startswith("Never starts by itself")
-    both = RetrainSection(after_corrections=200, schedule="0 3 * * 6")
-    text = words.policy_sentence(both, 5, "en")
-    assert (
-        text
-        == "Starts by itself after 200 fixed captions; 5 so far. Starts by itself on the schedule 0 3 * * 6."
-    )
 
 
 def test_the_smallest_detectable_effect() -> None:
