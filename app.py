@@ -12,6 +12,7 @@ import math
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
@@ -74,8 +75,9 @@ def serve(site: Site, host: str, port: int) -> None:
 
 @asynccontextmanager
 async def _made_ready(site: Site, _app: st.App) -> AsyncIterator[None]:
-    """Around the server's life: it answers once this has begun."""
-    all_pages.preload(site)
+    """Around the server's life: it answers once this has begun. A store that is held elsewhere is not waited for."""
+    all_pages.preload()
+    threading.Thread(target=all_pages.open_store, args=(site,), name="open-store", daemon=True).start()
     yield
 
 

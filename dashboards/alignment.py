@@ -22,6 +22,7 @@ from data.site import Site
 from training.slices import AUTHOR
 
 WEEK = "week"  # of the correction, by its Monday; a column of that name in the site's table is left out
+WEEKS = 26  # that are told apart: half a year, as many as a chart can show
 Row = Mapping[str, Any]
 
 
@@ -138,12 +139,14 @@ def paired_change(before: Sequence[float], after: Sequence[float]) -> tuple[floa
 
 def parts_of(rows: Iterable[Row], show_names: bool, zone: tzinfo | None = None) -> dict[str, list[Changed]]:
     """rows: corrected_at (UTC), language, extra, before, after. Weeks come first, the oldest first; parts of the other
-    slices by their change, the smallest first, authors last. Which slices there are: quality.is_slice."""
+    slices by their change, the smallest first, authors last. Which slices there are: quality.is_slice. Of the weeks
+    the newest WEEKS."""
     by_value: dict[str, dict[str, list[Row]]] = {WEEK: {}}
     for row in rows:
         parts = {**row["extra"], LANGUAGE: row["language"], WEEK: _monday(row["corrected_at"], zone)}
         for column, value in parts.items():
             by_value.setdefault(column, {}).setdefault(str(value), []).append(row)
+    by_value[WEEK] = {week: by_value[WEEK][week] for week in sorted(by_value[WEEK])[-WEEKS:]}
     places = sorted(by_value, key=lambda column: (column != WEEK, column == AUTHOR, column))
     return {
         column: sorted(

@@ -51,7 +51,7 @@ def bin_edges(changes: np.ndarray, bins: int = BINS) -> np.ndarray:
     step = next(one * power for one in STEPS if one * power >= wanted * (1 - 1e-9))
     first, last = math.floor(low / step), math.floor(high / step) + 1
     first -= first * step > low  # the last digit of a division
-    edges: np.ndarray = np.arange(first, last + 1) * step
+    edges: np.ndarray = np.round(np.arange(first, last + 1) * step, 9)
     return edges
 
 

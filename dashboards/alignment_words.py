@@ -39,12 +39,12 @@ def sentence(found: Alignment, language: str) -> str:
         return _(
             "One corrected caption is scored before and after its correction: {change}. That says nothing of others."
         ).format(change=change)
-    if found.low > 0:
+    if round(found.low, DIGITS) > 0:
         text = _(
             "In the encoder's eyes, corrected captions fit their photos better than before: by {change} on average "
             "(95 % interval {low} to {high}, {n} captions)."
         )
-    elif found.high < 0:
+    elif round(found.high, DIGITS) < 0:
         text = _(
             "In the encoder's eyes, corrected captions fit their photos worse than before: by {change} on average "
             "(95 % interval {low} to {high}, {n} captions)."

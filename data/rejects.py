@@ -9,6 +9,7 @@ was made from (data/told.py), so that whoever looks reads it in the own language
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +21,18 @@ from data.site import Site
 from data.told import in_words, restored, stored, told
 
 SHOWN = 3  # rows of each reason at the command line
-FIRST_SQL = "SELECT item, detail, told FROM rejects WHERE source = ? AND reason = ? ORDER BY item LIMIT ?"
+# "line 9" comes before "line 10": first by the words, then by the last number, then by the whole
+BY_PLACE = (
+    r"regexp_replace(item, '\d+', '', 'g'), TRY_CAST(regexp_extract(item, '(\d+)\D*$', 1) AS UBIGINT), item"
+)
+FIRST_SQL = (
+    f"SELECT item, detail, told FROM rejects WHERE source = ? AND reason = ? ORDER BY {BY_PLACE} LIMIT ?"
+)
 COUNTS_SQL = "SELECT reason, count(*) AS rows FROM rejects GROUP BY reason ORDER BY rows DESC, reason"
-REJECTS_SQL = "SELECT source, item, reason, detail, told FROM rejects ORDER BY source, reason, item LIMIT ?"
+REJECTS_SQL = (
+    f"SELECT source, item, reason, detail, told FROM rejects ORDER BY source, reason, {BY_PLACE} LIMIT ?"
+)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def counts(site: Site) -> dict[str, int]:
@@ -49,6 +59,11 @@ def kept(reject: Reject, at: datetime) -> dict[str, Any]:
 def storable(text: str) -> str:
     """File names may hold bytes that are no text."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def printable(text: str) -> str:
+    """On one line; what a terminal would take for a command is written out, as Python writes it."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _storable(value: Any) -> Any:
@@ -87,4 +102,4 @@ def left_out(
                         n=count - len(rows),
                     )
                 )
-    return "\n".join(line.in_words(language) for line in lines)
+    return "\n".join(printable(line.in_words(language)) for line in lines)

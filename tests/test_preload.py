@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ import sys, app
 from dashboards.pages import all_pages
 from data.messages import catalogue
 from data.site import Site
-all_pages.preload(Site.open(sys.argv[1]))
+all_pages.preload()
+all_pages.open_store(Site.open(sys.argv[1]))
 before = set(sys.modules)
 pages = all_pages.modules()
 assert sorted(set(sys.modules) - before) == [], "a page imports more"
@@ -44,5 +46,28 @@ def test_a_damaged_store_does_not_keep_the_pages_from_saying_so(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     (site.root / "genba.duckdb").write_bytes(b"no database" * 1000)
-    all_pages.preload(site)
+    all_pages.open_store(site)
     assert "is damaged" in caplog.text
+
+
+def test_a_store_that_another_program_holds_is_not_waited_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers, and its pages say what they wait for."""
+    import asyncio
+
+    import app
+
+    begun, free = threading.Event(), threading.Event()
+
+    def held(_: Site) -> None:
+        begun.set()
+        assert free.wait(60)
+
+    async def answers() -> bool:
+        async with app._made_ready(site, None):  # type: ignore[arg-type]
+            return begun.wait(10) and not free.is_set()
+
+    monkeypatch.setattr(all_pages, "open_store", held)
+    assert asyncio.run(answers())
+    free.set()

@@ -12,10 +12,10 @@ from data.site import Site
 log = logging.getLogger(__name__)
 
 
-def preload(site: Site) -> None:
+def preload() -> None:
     """What the first visitor would wait for on top of a page: a second of a processor.
 
-    Modules that are imported where they are needed, catalogues of words, the database, and the first chart."""
+    Modules that are imported where they are needed, catalogues of words, and the first chart."""
     import streamlit.emojis  # noqa: F401  (for choices whose names are not ASCII, as in the switch of languages)
 
     from dashboards import charts
@@ -23,6 +23,10 @@ def preload(site: Site) -> None:
     modules()
     for language in LANGUAGES:
         charts.load(language)
+
+
+def open_store(site: Site) -> None:
+    """Start the database, beside the server: a store that is held or damaged keeps no page from saying so."""
     try:
         with site.connect():
             pass

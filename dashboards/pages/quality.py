@@ -3,13 +3,23 @@ corrected ones fit their photos better."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
 
 from annotate import stopping
 from annotate.estimate import AUDITED
-from annotate.pages.elements import Opened, empty, heading, note, opened, shows_errors, simulated_badge
+from annotate.pages.elements import (
+    Opened,
+    empty,
+    escaped,
+    heading,
+    note,
+    opened,
+    shows_errors,
+    simulated_badge,
+)
 from dashboards import (
     alignment,
     alignment_charts,
@@ -97,7 +107,7 @@ def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
              _("95 % interval"): quality_charts.interval(p.low, p.high, at.language)}
             for p in points
         ],
-        "error", at,
+        "error", at, file=lambda: _numbers(points, _("Drawn"), [p.at.isoformat(" ", "seconds") for p in points], at),
     )  # fmt: skip
     formula = _(
         "Of each blind draw: the share of bad captions among the judged ones of each stratum, weighed by how many "
@@ -105,6 +115,24 @@ def _over_time(points: list[quality.Point], simulated: int, at: Opened) -> None:
         "interval. It says how many were bad in the pile at that time, which shrinks as bad ones are corrected."
     )
     how(_("How is this computed?"), formula, AUDITED)
+
+
+def _numbers(
+    found: Sequence[quality.Point | quality.Part], name: str, called: Sequence[str], at: Opened
+) -> list[dict[str, str | float]]:
+    """Shares with their intervals as numbers, for a file. name: of the column that tells them apart, `called`."""
+    _ = at.translate
+    return [
+        {
+            name: one,
+            _("Judged"): p.judged,
+            _("Bad"): p.bad,
+            _("Share"): p.rate,
+            _("from"): p.low,
+            _("to"): p.high,
+        }
+        for one, p in zip(called, found, strict=True)
+    ]
 
 
 def _left(found: figures.Remaining | Missing, at: Opened) -> None:
@@ -138,7 +166,8 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
         return
     names = {column: slice_name(column, at.language) for column in found}
     chosen = st.segmented_control(
-        _("Compare by"), list(found), default=next(iter(found)), format_func=lambda one: names[one], key="quality-slice"
+        _("Compare by"), list(found), default=next(iter(found)), format_func=lambda one: escaped(names[one]),
+        key="quality-slice",
     )  # fmt: skip
     column = chosen or next(iter(found))
     parts = [replace(part, value=part_value(column, part.value, at.language)) for part in found[column]]
@@ -153,7 +182,7 @@ def _slices(found: dict[str, list[quality.Part]], at: Opened) -> None:
              _("95 % interval"): quality_charts.interval(p.low, p.high, at.language)}
             for p in parts
         ],
-        "slices", at,
+        "slices", at, file=lambda: _numbers(found[column], names[column], [p.value for p in parts], at),
     )  # fmt: skip
     formula = _(
         "Blind audit captions alone, each weighed by 1 / its chance of being drawn. Interval: Clopper and Pearson's "
@@ -249,7 +278,7 @@ def _aligned_parts(found: Alignment | Missing, at: Opened) -> None:
         _("Compare by"),
         list(names),
         default=next(iter(names)),
-        format_func=lambda one: names[one],
+        format_func=lambda one: escaped(names[one]),
         key="aligned-by",
     )
     column = chosen or next(iter(names))
@@ -268,9 +297,15 @@ def _aligned_parts(found: Alignment | Missing, at: Opened) -> None:
             for p in parts
         ],
         "changed", at,
+        file=lambda: [
+            {names[column]: p.value, _("Captions"): p.n, _("Mean before"): p.before, _("Mean after"): p.after,
+             _("Mean change"): p.change, _("from"): p.low, _("to"): p.high, _("Fit worse"): p.worse}
+            for p in parts
+        ],
     )  # fmt: skip
     formula = _(
         "The same change, for the corrected captions of each part: mean with the paired t interval. Weeks begin on "
-        "Monday, in this machine's time zone; line, shift and other columns are those of the old caption."
+        "Monday, in this machine's time zone, the newest 26; line, shift and other columns are those of the old "
+        "caption."
     )
     how(_("How is this computed?"), formula, ALIGNMENT_SQL)

@@ -10,7 +10,7 @@ from annotate.pages.elements import Opened, heading, note
 from dashboards.pages.elements import download, how
 from data import dense_labels, ingest
 from data.messages import number
-from data.rejects import COUNTS_SQL, REJECTS_SQL, counts, rejects
+from data.rejects import COUNTS_SQL, REJECTS_SQL, counts, printable, rejects
 from data.rows import place
 from data.told import in_words
 
@@ -60,7 +60,11 @@ def _table(at: Opened, first: int | None = None) -> pandas.DataFrame:
 
     _ = at.translate
     return pandas.DataFrame(
-        {_("Why"): in_words(MEANINGS.get(one.reason, one.reason), at.language),
-         _("Row or file"): in_words(place(one.item), at.language),
-         _("Details"): in_words(one.detail, at.language), _("Source"): one.source} for one in rejects(at.site, first)
-    )  # fmt: skip
+        {
+            _("Why"): in_words(MEANINGS.get(one.reason, one.reason), at.language),
+            _("Row or file"): printable(in_words(place(one.item), at.language)),
+            _("Details"): printable(in_words(one.detail, at.language)),
+            _("Source"): printable(one.source),
+        }
+        for one in rejects(at.site, first)
+    )

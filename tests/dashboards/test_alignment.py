@@ -197,3 +197,19 @@ def test_before_anything_is_corrected_the_page_says_what_it_needs(
         "en": "corrections whose old and new captions are both scored",
     }
     assert wanted[language] in shown
+
+
+def test_the_newest_weeks_stay_after_a_year() -> None:
+    rows = [
+        {
+            "corrected_at": START + timedelta(weeks=n),
+            "language": "ja",
+            "extra": {},
+            "before": 0.1,
+            "after": 0.2 + n / 100,
+        }
+        for n in range(60)
+    ]
+    weeks = alignment.parts_of(rows, show_names=True, zone=UTC)[alignment.WEEK]
+    assert len(weeks) == alignment.WEEKS and weeks[-1].change == pytest.approx(0.69)
+    assert [week.value for week in weeks] == sorted(week.value for week in weeks)

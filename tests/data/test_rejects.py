@@ -16,7 +16,7 @@ from data import dense_labels, ingest
 from data.dense_labels import ingest_labels
 from data.messages import catalogue
 from data.records import Reject
-from data.rejects import kept, left_out, rejects
+from data.rejects import kept, left_out, printable, rejects
 from data.rows import place
 from data.site import Site
 from data.store import now
@@ -147,3 +147,16 @@ def test_every_text_has_its_japanese_with_the_same_places() -> None:
     assert len(texts) > 100
     assert {text for text in texts if text not in japanese} == set()
     assert [text for text in texts if places(text) != places(japanese[text])] == []
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_first_rows_come_first_and_no_name_commands_a_terminal(site: Site, language: str) -> None:
+    path = Path(site.settings.photos.roots[0]) / "table.csv"
+    names = [*(f"none{n}.jpg" for n in range(2, 12)), "\x1b[31mred\x07.jpg"]
+    path.write_text("\n".join(["file,caption", *(f"{name},bolt" for name in names)]), encoding="utf-8")
+    found = ingest.ingest(site, path)
+    assert [one.item for one in rejects(site)] == [f"line {n}" for n in range(2, 13)]
+    told_first = left_out(site, path, found.rejected, ingest.REASONS, language)
+    assert [f"none{n}.jpg" in told_first for n in (2, 3, 4, 5)] == [True, True, True, False]
+    last = printable(in_words(rejects(site)[-1].detail, language))
+    assert "\x1b" not in last and "\x07" not in last and "[31mred" in last
