@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import streamlit as st
 
+from annotate.pages.elements import Opened
 from dashboards import quality
+from dashboards.pages.quality import _numbers as numbers_of
+from data.messages import translator
 from data.site import Site
 from tests.dashboards.conftest import START
 from tests.dashboards.test_figures import draw
@@ -110,3 +113,10 @@ def test_items_that_waiting_captions_lack(worked: Site) -> None:
 def test_times_are_those_of_the_last_draw() -> None:
     (point,) = quality.points(audited([True, False]))
     assert point.at == datetime(2026, 11, 16, 1, 1)
+
+
+def test_a_file_holds_numbers() -> None:
+    """And no percent signs or intervals in one cell, as the table that is read has them."""
+    at = Opened(None, "en", translator("en"), "佐藤")  # type: ignore[arg-type]
+    rows = numbers_of([quality.Part("A", 40, 10, 0.25, 0.127, 0.412)], "line", ["A"], at)
+    assert rows == [{"line": "A", "Judged": 40, "Bad": 10, "Share": 0.25, "from": 0.127, "to": 0.412}]
