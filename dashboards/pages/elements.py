@@ -73,8 +73,8 @@ def how(
 
 
 def download(frame: object, name: str, at: Opened, label: str = "") -> None:
-    """The figures behind a chart as CSV that a spreadsheet opens as text. frame: a pandas.DataFrame, or what makes it
-    when somebody asks for the file."""
+    """The figures behind a chart as CSV that a spreadsheet opens as text. frame: a pandas.DataFrame, or rows, or
+    what makes one of them when somebody asks for the file."""
     _ = at.translate
     st.download_button(
         label or _("Download as CSV"), lambda: _csv(frame() if callable(frame) else frame), f"{name}.csv", "text/csv",
@@ -83,8 +83,10 @@ def download(frame: object, name: str, at: Opened, label: str = "") -> None:
 
 
 def _csv(frame: Any) -> bytes:
-    """frame: a pandas.DataFrame."""
-    safe = frame.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+    """frame: a pandas.DataFrame, or rows."""
+    import pandas
+
+    safe = pandas.DataFrame(frame).map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
     safe.columns = [guarded(str(column)) for column in safe.columns]
     return bytes(safe.to_csv(index=False).encode("utf-8-sig"))
 
