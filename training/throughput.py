@@ -77,13 +77,16 @@ def trained(encoder: Encoder, taught: Lesson, plan: Plan) -> float:
 def bound(encoder: Encoder, taught: Lesson, plan: Plan) -> float:
     """Photos a second of forward and backward alone, of parts that lie on the device, with as many different captions
     as the trainer reads; the loss of each part is its own."""
+    import torch
+
     work = Work(encoder, taught[0], Texts.of(encoder, taught[1]))
     drawn = Batch.of(work, np.arange(_batch(taught, plan)), plan, 0)
+    assert drawn.pixels is not None, "one process alone is its leader"
     parts = []
     for rows in np.array_split(np.arange(len(drawn.photos)), plan.parts(len(drawn.photos))):
         places, back = np.unique(np.asarray(drawn.chosen)[rows], return_inverse=True)
-        photos = normalised(_tensor(work.pixels[drawn.photos[rows]]), encoder)
-        parts.append((photos, work.texts.tokens[places], _tensor(back).to(encoder.device)))
+        photos = normalised(drawn.pixels[rows], encoder)
+        parts.append((photos, work.texts.tokens[places], torch.tensor(back, device=encoder.device)))
     with locked(encoder.model, plan.lock, plan.batch_norm) as set_training:
         set_training()
         for step in range(plan.steps):
@@ -108,12 +111,6 @@ def _forward_backward(encoder: Encoder, photos: Any, tokens: Any, back: Any) -> 
 
 def _batch(taught: Lesson, plan: Plan) -> int:
     return min(plan.batch, len(taught[0]))
-
-
-def _tensor(array: np.ndarray) -> Any:
-    import torch
-
-    return torch.from_numpy(array)
 
 
 def _wait(encoder: Encoder) -> None:

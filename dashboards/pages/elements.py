@@ -55,7 +55,7 @@ def table(frame: Any, name: str, at: Opened, title: str = "", file: Any = None) 
 
 
 def how(
-    title: str, formula: str, *queries: str, popover: bool = False, more: Callable[[], None] | None = None,
+    title: str, formula: str, *queries: str, popover: bool = False, more: Callable[[], object] | None = None,
     where: str = "",
 ) -> None:  # fmt: skip
     """ "How is this computed": the formula in words and the very queries. `more` adds lines between the two. where: a

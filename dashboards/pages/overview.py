@@ -15,7 +15,7 @@ from annotate.pages.jobs_strip import live_strip
 from annotate.pages.lead import locked
 from annotate.roles import is_job_of_leads
 from dashboards import alignment_words, charts, effects, figures, kept, metric_words, report, words
-from dashboards.alignment import ALIGNMENT_SQL, Alignment
+from dashboards.alignment import ALIGNMENT_SQL
 from dashboards.figures import Counted, Missing
 from dashboards.pages import cards
 from dashboards.pages.cards import LastRun
@@ -199,12 +199,8 @@ def _alignment(at: Opened) -> None:
         "by the same encoder. Interval: paired t. A higher cosine says that the caption fits the photo better in the "
         "encoder's eyes; whether that helps is measured by the retraining."
     )
-    how(_("How is this computed?"), formula, ALIGNMENT_SQL, more=lambda: _encoder(found, at))
-
-
-def _encoder(found: Alignment, at: Opened) -> None:
-    for line in alignment_words.encoder_notes(found, at.language):
-        st.text(line)
+    encoder = "\n".join(alignment_words.encoder_notes(found, at.language))
+    how(_("How is this computed?"), formula, ALIGNMENT_SQL, more=lambda: st.text(encoder))
 
 
 def _by_day(days: dict[date, Counted], at: Opened) -> None:

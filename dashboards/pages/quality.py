@@ -241,12 +241,8 @@ def _aligned(found: Alignment | Missing, at: Opened) -> None:
         "(Clopper and Pearson). The queue shows what fits badly first, so this says nothing about captions that nobody "
         "corrected."
     )
-    how(_("How is this computed?"), formula, ALIGNMENT_SQL, more=lambda: _encoder(found, at))
-
-
-def _encoder(found: Alignment, at: Opened) -> None:
-    for line in alignment_words.encoder_notes(found, at.language):
-        st.text(line)
+    encoder = "\n".join(alignment_words.encoder_notes(found, at.language))
+    how(_("How is this computed?"), formula, ALIGNMENT_SQL, more=lambda: st.text(encoder))
 
 
 def _fell(found: Alignment, at: Opened) -> None:
